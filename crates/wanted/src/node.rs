@@ -1,0 +1,318 @@
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// What must exist: one node of the graph. Value of `node.<id>`; its `node.name` is `wireloom.<id>`.
+///
+/// ```
+/// let node: wireloom_wanted::Node = serde_json::from_str(wireloom_wanted::Node::EXAMPLE).unwrap();
+/// assert_eq!(node.check(), Ok(()));
+/// assert_eq!(node.channels.len(), 2);
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Whether audio comes from the network into the graph or goes the other way.
+    pub direction: Direction,
+    /// The protocol it was first heard by (`wireloom.protocol`).
+    pub protocol: Protocol,
+    /// Texts for people, already sanitised.
+    #[serde(flatten)]
+    pub text: NodeText,
+    /// Stable id of the device that it belongs to (`wireloom.device`); empty when unknown.
+    #[serde(default)]
+    pub device: String,
+    /// Label of each channel, first channel first; as many as there are channels.
+    pub channels: Vec<String>,
+    /// How samples are carried.
+    pub media: Media,
+    /// The addresses it is carried on: one, or several with ST 2022-7. Empty while not yet known
+    /// (a stream that must be asked for): the node exists and is silent.
+    #[serde(default)]
+    pub legs: Vec<Leg>,
+    /// How the stream's clock relates to ours.
+    #[serde(default)]
+    pub clock: ClockRelation,
+    /// Latency class in frames (DESIGN: default 144).
+    #[serde(default = "default_latency")]
+    pub latency: u32,
+    /// Where the node shows itself.
+    #[serde(default)]
+    pub show: Show,
+    /// Transmit only: the stream is announced or has a subscriber, so it is sent even when nothing is linked.
+    #[serde(default)]
+    pub announced: bool,
+    /// Transmit only: DSCP of the packets (default 34, AF41).
+    #[serde(default = "default_dscp")]
+    pub dscp: u8,
+    /// The device left; the node stays, silent, because something is linked to it.
+    #[serde(default)]
+    pub offline: bool,
+    /// The audio goes from or to another device. Always true for what was discovered; false for our own slots.
+    #[serde(default)]
+    pub remote: bool,
+    /// Languages it can be routed in without passing through this host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub direct: Vec<String>,
+    /// A datagram that the module sends from the media socket at intervals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keepalive: Option<Keepalive>,
+}
+
+/// Texts for people, at most 128 characters each, without control characters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeText {
+    /// What patchbays show (`node.description`).
+    pub description: String,
+    /// Short form, at most 24 characters (`node.nick`).
+    #[serde(default)]
+    pub nick: String,
+    /// The stream's own name, SDP `s=` (`media.name`).
+    #[serde(default)]
+    pub name: String,
+}
+
+/// Which way the audio goes, seen from the graph of this computer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// From the network into the graph: a node with output ports.
+    Receive,
+    /// From the graph into the network: a node with input ports.
+    Transmit,
+}
+
+/// The protocol of a node, value of the property `wireloom.protocol`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the names say it
+pub enum Protocol {
+    Aes67,
+    Ravenna,
+    Dante,
+    Oat,
+    Nmos,
+}
+
+/// How samples are laid out in packets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Media {
+    /// Sample format.
+    pub encoding: Encoding,
+    /// Samples a second.
+    pub rate: u32,
+    /// Frames in a packet as announced; a receiver believes the packets.
+    pub samples_per_packet: u32,
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// `mediaclk:direct` value: RTP timestamp minus media clock. Absent: learned (`aes67` 3.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offset: Option<u32>,
+    /// Transmit only: the SSRC to send with; absent: random.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ssrc: Option<u32>,
+}
+
+/// Sample formats on the wire (RFC 3190, RFC 3551, ST 2110-31).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs)] // the names are the standard's
+pub enum Encoding {
+    L16,
+    L24,
+    L32,
+    AM824,
+}
+
+impl Encoding {
+    /// Octets of one sample of one channel.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::L16 => 2,
+            Self::L24 => 3,
+            Self::L32 | Self::AM824 => 4,
+        }
+    }
+}
+
+/// One address that a stream is carried on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leg {
+    /// Group or unicast destination.
+    pub address: IpAddr,
+    /// UDP destination port.
+    pub port: u16,
+    /// Receive only: the one sender that is listened to (RFC 4570); any when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<IpAddr>,
+    /// Name of the network interface; the routing table decides when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
+    /// Transmit only: time to live (default 32).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ttl: Option<u8>,
+}
+
+/// How a stream's clock relates to the clock that drives the graph, as its description says (`aes67` 2.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockRelation {
+    /// Same grandmaster and domain: timestamps are believed.
+    Same,
+    /// Probably the same: timestamps are believed once packets have confirmed them.
+    #[default]
+    Unknown,
+    /// Another clock: resampled.
+    Other,
+}
+
+/// Where a node shows itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Show {
+    /// In patchbays only: the node has no `media.class`.
+    #[default]
+    Patchbay,
+    /// Also as a device of the desktop (`Audio/Source`, `Audio/Sink`).
+    Desktop,
+}
+
+/// A datagram that keeps a flow alive, sent by the module from the media socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Keepalive {
+    /// Payload, in hexadecimal.
+    pub bytes: String,
+    /// Destination.
+    pub to: std::net::SocketAddr,
+    /// Milliseconds between two of them.
+    pub interval_ms: u32,
+}
+
+/// Why a [`Node`] that parsed can still not be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Invalid {
+    /// No channel, or more than 128.
+    Channels(usize),
+    /// Rate is 0 or above 768 kHz.
+    Rate(u32),
+    /// A packet of that many payload octets does not fit into one datagram (at most 8960).
+    PacketSize(usize),
+    /// No frames in a packet.
+    NoFrames,
+    /// More than four legs.
+    Legs(usize),
+    /// A leg's port is 0.
+    Port,
+    /// Payload type above 127.
+    PayloadType(u8),
+    /// Latency class above two seconds.
+    Latency(u32),
+    /// DSCP above 63.
+    Dscp(u8),
+}
+
+impl std::fmt::Display for Invalid {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Channels(n) => write!(f, "a node has 1 to 128 channels, not {n}"),
+            Self::Rate(hz) => write!(f, "a rate is 1 to 768000 Hz, not {hz}"),
+            Self::PacketSize(n) => write!(f, "a packet of {n} octets does not fit into a datagram"),
+            Self::NoFrames => f.write_str("a packet needs at least one frame"),
+            Self::Legs(n) => write!(f, "a stream has at most 4 legs, not {n}"),
+            Self::Port => f.write_str("port 0 cannot carry a stream"),
+            Self::PayloadType(n) => write!(f, "a payload type is 0 to 127, not {n}"),
+            Self::Latency(n) => write!(f, "a latency class of {n} frames is longer than two seconds"),
+            Self::Dscp(n) => write!(f, "a DSCP is 0 to 63, not {n}"),
+        }
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+impl Node {
+    /// A complete example, parsed by a test.
+    pub const EXAMPLE: &str = r#"{
+        "direction": "receive", "protocol": "aes67", "device": "d-9f21c06b7a11e0d4", "remote": true,
+        "description": "Stage box L — mics 1-2", "nick": "Stage box L", "name": "Stage box L : mics",
+        "channels": ["Kick", "Snare"],
+        "media": {"encoding": "L24", "rate": 48000, "samples_per_packet": 48, "payload_type": 98, "offset": 0},
+        "legs": [{"address": "239.69.10.1", "port": 5004, "source": "192.0.2.10", "interface": "eth0"}],
+        "clock": "same", "latency": 144, "show": "patchbay", "direct": ["aes67:48000"]
+    }"#;
+
+    /// Checks what the types cannot say. Nothing of the node may be used before this returned `Ok`.
+    pub fn check(&self) -> Result<(), Invalid> {
+        let channels = self.channels.len();
+        if !(1..=128).contains(&channels) {
+            return Err(Invalid::Channels(channels));
+        }
+        if self.media.rate == 0 || self.media.rate > 768_000 {
+            return Err(Invalid::Rate(self.media.rate));
+        }
+        if self.media.samples_per_packet == 0 {
+            return Err(Invalid::NoFrames);
+        }
+        let octets = channels * self.media.encoding.bytes();
+        let size =
+            octets.saturating_mul(usize::try_from(self.media.samples_per_packet).unwrap_or(usize::MAX));
+        if size > 8960 {
+            return Err(Invalid::PacketSize(size));
+        }
+        if self.legs.len() > 4 {
+            return Err(Invalid::Legs(self.legs.len()));
+        }
+        if self.legs.iter().any(|leg| leg.port == 0) {
+            return Err(Invalid::Port);
+        }
+        if self.media.payload_type > 127 {
+            return Err(Invalid::PayloadType(self.media.payload_type));
+        }
+        if u64::from(self.latency) > 2 * u64::from(self.media.rate) {
+            return Err(Invalid::Latency(self.latency));
+        }
+        if self.dscp > 63 {
+            return Err(Invalid::Dscp(self.dscp));
+        }
+        Ok(())
+    }
+}
+
+const fn default_latency() -> u32 {
+    144
+}
+
+const fn default_dscp() -> u8 {
+    34
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Node {
+        serde_json::from_str(Node::EXAMPLE).expect("the example is valid JSON")
+    }
+
+    #[test]
+    fn the_example_survives_a_round_trip() {
+        let node = example();
+        let text = serde_json::to_string(&node).expect("serialises");
+        assert_eq!(serde_json::from_str::<Node>(&text).expect("parses"), node);
+    }
+
+    #[test]
+    fn impossible_nodes_are_refused_in_words() {
+        let refused = |change: fn(&mut Node), why: &str| {
+            let mut node = example();
+            change(&mut node);
+            assert_eq!(node.check().expect_err(why).to_string(), why);
+        };
+        refused(|n| n.channels.clear(), "a node has 1 to 128 channels, not 0");
+        refused(|n| n.media.samples_per_packet = 0, "a packet needs at least one frame");
+        refused(
+            |n| n.media.samples_per_packet = u32::MAX,
+            "a packet of 25769803770 octets does not fit into a datagram",
+        );
+        refused(|n| n.media.rate = 0, "a rate is 1 to 768000 Hz, not 0");
+        refused(|n| n.latency = 96_001, "a latency class of 96001 frames is longer than two seconds");
+    }
+}

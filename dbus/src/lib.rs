@@ -1,0 +1,1 @@
+//! The D-Bus contract: XML, names and a typed client.

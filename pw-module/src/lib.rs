@@ -1,0 +1,1 @@
+//! The PipeWire module: driver node, stream nodes, packet I/O.

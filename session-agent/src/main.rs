@@ -1,0 +1,3 @@
+//! The session agent: discovery, D-Bus, saved state.
+
+fn main() {}

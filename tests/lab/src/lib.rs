@@ -1,0 +1,1 @@
+//! The lab: network namespaces, private PipeWire, real peers.

@@ -1,0 +1,1 @@
+//! Simulation: virtual time, drifting clocks, lossy links.
