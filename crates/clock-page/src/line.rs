@@ -75,6 +75,28 @@ impl Line {
         saturate(self.base as i128 + (wanted * one).div_euclid(rate))
     }
 
+    /// The line's place on the clock ladder, 0 the best; `None` when the state has no time to tell.
+    ///
+    /// Network time that is or was locked comes first, then what another program steers (PHC, system), then
+    /// network time that is not trusted yet or any more, then the computer's own oscillator. Holdover stays on
+    /// its rung: a lost leader must not make media jump to another timescale.
+    pub const fn rung(&self) -> Option<u8> {
+        use {LineState as State, Source as From};
+        Some(match (self.source, self.state) {
+            (_, State::Disabled | State::Listening | State::Acquiring) => return None,
+            (From::PtpV2(_), State::Locked) => 0,
+            (From::PtpV1(_), State::Locked) => 1,
+            (From::PtpV2(_) | From::PtpV1(_), State::Leader) => 2,
+            (From::PtpV2(_) | From::PtpV1(_), State::Holdover) => 3,
+            (From::Phc(_), State::Lost) | (From::System, State::Lost) => 7,
+            (From::Phc(_), _) => 4,
+            (From::System, _) => 5,
+            (From::PtpV2(_) | From::PtpV1(_), State::Tracking) => 6,
+            (From::PtpV2(_) | From::PtpV1(_), State::Lost | State::FreeRunning) => 8,
+            (From::FreeRunning, _) => 9,
+        })
+    }
+
     /// The line's rate as a distance from nominal.
     pub const fn frequency(&self) -> ScaledPpm {
         // 2^-40 -> 2^-16 ppm: × 10^6 / 2^24
