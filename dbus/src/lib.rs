@@ -1,1 +1,20 @@
-//! The D-Bus contract: XML, names and a typed client.
+//! The D-Bus contract of Wireloom: the XML, the names in it, and a typed client.
+//!
+//! Not responsible for: serving the objects (the agent does), or words for people.
+//! `dbus/*.xml` is the truth; the names, proxies and values here follow it.
+
+#![forbid(unsafe_code)]
+
+mod error;
+mod names;
+mod proxies;
+mod snapshot;
+
+pub use error::Error;
+pub use names::{BUS_NAME, CONTRACT, ROOT_PATH, element, path};
+pub use proxies::{
+    ClockProxy, DeviceProxy, InterfaceProxy, JobProxy, ManagerProxy, StatisticsProxy, StreamProxy,
+};
+pub use snapshot::{
+    ChannelInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, ManagerInfo, Snapshot, StreamInfo,
+};
