@@ -1,0 +1,123 @@
+use alloc::{string::String, vec::Vec};
+
+use crate::{display::for_display, warning::Finding};
+
+/// What a channel is, in the words of ST 2110-30 (`L`, `LFE`, `Lss`, ...); empty when undefined.
+pub type Symbol = &'static str;
+
+/// Reads `<n> channels: a, b, ...` from an `i=` line; `None` when it has no such form.
+///
+/// `Some(Err)` when it has the form and another number of channels or names.
+pub(crate) fn parse_names(info: &str, channels: u16) -> Option<Result<Vec<String>, Finding>> {
+    let (head, list) = info.split_once(':')?;
+    let (count, word) = head.trim().split_once(|c: char| c.is_whitespace())?;
+    if !["channels", "channel"].iter().any(|name| name.eq_ignore_ascii_case(word.trim())) {
+        return None;
+    }
+    let count: u16 = count.parse().ok()?;
+    let mut names: Vec<String> = list.split(',').map(for_display).collect();
+    if names.len() > usize::from(count) && names.last().is_some_and(String::is_empty) {
+        names.pop();
+    }
+    let agree = count == channels && names.len() == usize::from(channels);
+    Some(if agree { Ok(names) } else { Err(Finding::ChannelNames) })
+}
+
+/// Reads `channel-order=<convention>.(<group>,...)` from the parameters of an `fmtp` line (ST 2110-30 §6.2.2).
+///
+/// Gives one symbol for each channel; `None` when there is no order of the SMPTE2110 convention.
+pub(crate) fn parse_order(parameters: &str, channels: u16) -> Option<Result<Vec<Symbol>, Finding>> {
+    let order = parameter(parameters, "channel-order")?;
+    let groups = order.strip_prefix("SMPTE2110.")?.trim_start().strip_prefix('(')?;
+    let groups = groups.split_once(')').map_or(groups, |(groups, _)| groups);
+    let mut symbols = Vec::new();
+    for group in groups.split(',').map(str::trim).filter(|group| !group.is_empty()) {
+        let count = match known_group(group) {
+            Some(known) => {
+                symbols.extend_from_slice(known);
+                0
+            }
+            None => undefined_group(group).unwrap_or(usize::from(channels)),
+        };
+        symbols.extend(core::iter::repeat_n("", count));
+        if symbols.len() > usize::from(channels) {
+            return Some(Err(Finding::ChannelOrder));
+        }
+    }
+    symbols.resize(usize::from(channels), "");
+    Some(Ok(symbols))
+}
+
+/// The value of one `name=value` of the parameters of an `fmtp` line, which are separated by semicolons.
+pub(crate) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
+    parameters.split(';').find_map(|parameter| {
+        let (found, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        found.trim().eq_ignore_ascii_case(name).then_some(value.trim())
+    })
+}
+
+fn known_group(name: &str) -> Option<&'static [Symbol]> {
+    GROUPS.iter().find(|(known, _)| *known == name).map(|&(_, symbols)| symbols)
+}
+
+/// `U01` .. `U64`: so many channels of no known meaning; `SGRP` an SDI group of four, `AES3` a pair.
+fn undefined_group(name: &str) -> Option<usize> {
+    match name {
+        "SGRP" => Some(4),
+        "AES3" => Some(2),
+        _ => name.strip_prefix('U')?.parse().ok().filter(|count| (1..=64).contains(count)),
+    }
+}
+
+const GROUPS: [(&str, &[Symbol]); 7] = [
+    ("M", &["M1"]),
+    ("DM", &["M1", "M2"]),
+    ("ST", &["L", "R"]),
+    ("LtRt", &["Lt", "Rt"]),
+    ("51", &["L", "R", "C", "LFE", "Ls", "Rs"]),
+    ("71", &["L", "R", "C", "LFE", "Lss", "Rss", "Lrs", "Rrs"]),
+    (
+        "222",
+        &[
+            "FL", "FR", "FC", "LFE1", "BL", "BR", "FLc", "FRc", "BC", "LFE2", "SiL", "SiR", "TpFL", "TpFR",
+            "TpFC", "TpC", "TpBL", "TpBR", "TpSiL", "TpSiR", "TpBC", "BtFC", "BtFL", "BtFR",
+        ],
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_need_the_right_count() {
+        let parse =
+            |info, channels| parse_names(info, channels).map(|names| names.map(|names| names.join("|")));
+        assert_eq!(parse("2 channels: Left, Right", 2), Some(Ok("Left|Right".into())));
+        assert_eq!(parse("1 channels: TB", 1), Some(Ok("TB".into())));
+        assert_eq!(parse("3 channels: a,,c", 3), Some(Ok("a||c".into())));
+        assert_eq!(parse("2 Channels: a, b,", 2), Some(Ok("a|b".into())));
+        assert_eq!(parse("2 channels: Left, Right", 8), Some(Err(Finding::ChannelNames)));
+        assert_eq!(parse("2 channels: Left", 2), Some(Err(Finding::ChannelNames)));
+        assert_eq!(parse("Channels 1-8", 8), None);
+        assert_eq!(parse("2 microphones: a, b", 2), None);
+        assert_eq!(parse("", 2), None);
+    }
+
+    #[test]
+    fn orders_give_a_symbol_for_each_channel() {
+        let parse =
+            |text, channels| parse_order(text, channels).map(|order| order.map(|order| order.join(" ")));
+        assert_eq!(
+            parse("channel-order=SMPTE2110.(51,ST); TSMODE=SAMP", 8),
+            Some(Ok("L R C LFE Ls Rs L R".into()))
+        );
+        assert_eq!(parse("TSMODE=SAMP ; channel-order = SMPTE2110.(SGRP)", 4), Some(Ok("   ".into())));
+        assert_eq!(parse("channel-order=SMPTE2110.(M,U02,M)", 4), Some(Ok("M1   M1".into())));
+        assert_eq!(parse("channel-order=SMPTE2110.(ST)", 4), Some(Ok("L R  ".into())));
+        assert_eq!(parse("channel-order=SMPTE2110.(51)", 2), Some(Err(Finding::ChannelOrder)));
+        assert_eq!(parse("channel-order=SMPTE2110.(ST,XY)", 2), Some(Err(Finding::ChannelOrder)));
+        assert_eq!(parse("channel-order=SVIP.(ST)", 2), None);
+        assert_eq!(parse("PM; x", 2), None);
+    }
+}

@@ -1,0 +1,126 @@
+use alloc::vec::Vec;
+
+use crate::{
+    Document, Origin, Reason, Refusal, Section, Stream, Warning,
+    audio_section::{Refused, read_section},
+    display::for_display,
+    format::{MediaLine, NotPlayable},
+    redundancy::{Member, groups, join_legs},
+    scope::Scope,
+    warning::{Finding, Notes},
+};
+
+/// What a description says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parsed {
+    /// At least one, in the order of their sections.
+    pub streams: Vec<Stream>,
+    /// What is not as it should be.
+    pub warnings: Vec<Warning>,
+}
+
+/// What a receiver can take that others cannot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Allow {
+    /// Loopback destinations: true only for a receiver bound to the loopback interface.
+    pub loopback: bool,
+}
+
+/// Reads the audio streams of a description as AES67 means them.
+///
+/// Tolerates what real senders write and says so in the warnings; the rules are those of RFC 4566, RFC 7273,
+/// RFC 4570, RFC 7104, AES67 and ST 2110-30. Errors: a [`Refusal`] when nothing in it can be played.
+pub fn read(bytes: &[u8]) -> Result<Parsed, Refusal> {
+    read_with(bytes, Allow::default())
+}
+
+/// [`read`] for a receiver that can take more than others.
+pub fn read_with(bytes: &[u8], allow: Allow) -> Result<Parsed, Refusal> {
+    let mut notes = Notes::default();
+    let document = Document::parse_noting(bytes, &mut notes);
+    match read_document(&document, allow, &mut notes) {
+        Ok(streams) => Ok(Parsed { streams, warnings: notes.take() }),
+        Err((reason, line)) => {
+            let name = document.session.line('s').map(|line| for_display(&line.value)).unwrap_or_default();
+            let reason = if is_cut(&notes) && reason == Reason::NoAudio { Reason::Limit } else { reason };
+            Err(Refusal { reason, line, name, warnings: notes.take() })
+        }
+    }
+}
+
+fn read_document(document: &Document, allow: Allow, notes: &mut Notes) -> Result<Vec<Stream>, Refused> {
+    check_session(document, notes)?;
+    let origin = read_origin(&document.session, notes);
+    let mut refused: Option<Refused> = None;
+    let mut members: Vec<Member<'_>> = Vec::new();
+    for section in &document.media {
+        let Some(line) = section.line('m') else { continue };
+        match MediaLine::parse(&line.value) {
+            Ok(media) => members.push(Member::new(section, media)),
+            Err(NotPlayable::OtherMedia) => {}
+            Err(NotPlayable::Malformed) => notes.add(line.number, Finding::MediaLine),
+            Err(NotPlayable::Refused(reason)) => refuse(&mut refused, (reason, Some(line.number)), notes),
+        }
+    }
+    let mut streams = Vec::new();
+    for group in groups(document, members, notes) {
+        let first_leg = group.first().map(|member| member.section);
+        let mut legs = Vec::new();
+        for member in &group {
+            let others = first_leg.filter(|&first| !core::ptr::eq(first, member.section));
+            let scope = Scope { own: member.section, session: &document.session, first_leg: others };
+            match read_section(scope, member.media, &origin, allow, notes) {
+                Ok(stream) => legs.push((member.line(), stream)),
+                Err(reason) => refuse(&mut refused, reason, notes),
+            }
+        }
+        streams.extend(join_legs(legs, notes));
+    }
+    if streams.is_empty() { Err(refused.unwrap_or((Reason::NoAudio, None))) } else { Ok(streams) }
+}
+
+/// Remembers the first reason; every one is a warning as long as something else can be played.
+fn refuse(first: &mut Option<Refused>, refused: Refused, notes: &mut Notes) {
+    notes.add(refused.1, Finding::Section(refused.0));
+    first.get_or_insert(refused);
+}
+
+fn check_session(document: &Document, notes: &mut Notes) -> Result<(), Refused> {
+    let session = &document.session;
+    let has = |letter| session.line(letter).is_some();
+    if !has('v') && !has('o') && document.media.is_empty() {
+        return Err((Reason::NotSdp, None));
+    }
+    if let Some(line) = session.line('v').filter(|line| !matches!(line.value.parse(), Ok(0_u8))) {
+        return Err((Reason::Version, Some(line.number)));
+    }
+    for letter in ['v', 'o', 's', 't'] {
+        if !document.sections().any(|section| section.line(letter).is_some()) {
+            notes.add(None, Finding::Missing(letter));
+        }
+    }
+    for section in document.sections() {
+        for letter in ['v', 'o', 's', 't', 'c'] {
+            let again = section.lines.iter().filter(|line| line.letter == letter).nth(1);
+            if let Some(again) = again {
+                notes.add(again.number, Finding::Repeated(letter));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn read_origin(session: &Section, notes: &mut Notes) -> Origin {
+    let Some(line) = session.line('o') else { return Origin::default() };
+    if !Origin::is_complete(&line.value) {
+        notes.add(line.number, Finding::Origin);
+    }
+    Origin::parse(&line.value).unwrap_or_default()
+}
+
+/// Whether only the first part of the text was looked at.
+fn is_cut(notes: &Notes) -> bool {
+    notes.iter().any(|warning| {
+        matches!(warning.finding, Finding::TooLong(_) | Finding::TooManyLines | Finding::TooManySections)
+    })
+}
