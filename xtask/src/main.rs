@@ -1,3 +1,54 @@
-//! Everything a person or CI runs.
+//! Everything a person or CI runs: `cargo xtask setup | demo | test | lab | bench | dist`.
+//!
+//! Needs nothing but Rust and a C linker, so that it runs on a fresh machine and can fetch the rest itself.
+//! It knows how to build, install and check; what is checked lives in the crates and in `tests/`.
+#![forbid(unsafe_code)]
 
-fn main() {}
+mod cargo;
+mod licences;
+mod packages;
+mod refusal;
+mod rules;
+mod setup;
+mod steps;
+mod targets;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Builds, tests and demonstrates Wireloom.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Installs what the distribution must provide; says what and why.
+    Setup,
+    /// Runs every test: rules of the source, units, simulation, fuzz targets, the lab.
+    Test {
+        /// Adds what takes longer (80 minutes at most in all).
+        #[arg(long)]
+        full: bool,
+    },
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = match arguments.task {
+        Task::Setup => setup::run(packages::Use::Everything),
+        Task::Test { full } => test::run(full),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(refusal::exit_code(&error))
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! What Debian must provide, and why.
+
+/// What a package is needed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Use {
+    /// Building the module and the programs, and running them in the virtual studio: `demo`.
+    Studio,
+    /// The remaining steps of `test`.
+    Test,
+    /// `bench`, `dist`, `test --full`: everything there is.
+    Everything,
+}
+
+/// One package of the distribution.
+#[derive(Debug)]
+pub struct Package {
+    /// Its name in Debian 12 and 13.
+    pub name: &'static str,
+    /// The least demanding task that needs it.
+    pub needed_for: Use,
+    /// Why, in a few words.
+    pub why: &'static str,
+}
+
+const fn package(needed_for: Use, name: &'static str, why: &'static str) -> Package {
+    Package { name, needed_for, why }
+}
+
+/// Every package that any task needs, in the order in which they are shown.
+pub const PACKAGES: &[Package] = &[
+    package(Use::Studio, "pkg-config", "finds PipeWire's headers"),
+    package(Use::Studio, "libpipewire-0.3-dev", "headers that the module is built against"),
+    package(Use::Studio, "libspa-0.2-dev", "headers that the module is built against"),
+    package(Use::Studio, "libclang-dev", "reads those headers for the Rust bindings"),
+    package(Use::Studio, "pipewire", "the daemon that the module is loaded into"),
+    package(Use::Studio, "pipewire-bin", "pw-link, pw-dump and pw-record: the client that records"),
+    package(Use::Studio, "iproute2", "ip: network namespaces and virtual cables of the studio"),
+    package(Use::Studio, "gstreamer1.0-tools", "a sender and receiver that we did not write"),
+    package(Use::Studio, "gstreamer1.0-plugins-base", "... its raw audio parser"),
+    package(Use::Studio, "gstreamer1.0-plugins-good", "... its RTP and UDP elements"),
+    package(Use::Test, "wireplumber", "the session manager that nodes must get along with"),
+    package(Use::Test, "dbus-daemon", "a private bus for WirePlumber and the agent"),
+    package(Use::Test, "linuxptp", "ptp4l: a PTP leader and follower that we did not write"),
+    package(Use::Test, "ffmpeg", "another sender and receiver that we did not write"),
+    package(Use::Test, "tshark", "decodes what we send"),
+    package(Use::Test, "gcc-aarch64-linux-gnu", "links the protocol crates' tests for ARM"),
+    package(Use::Test, "libc6-dev-arm64-cross", "the C library those tests run on"),
+    package(Use::Test, "qemu-user", "runs them"),
+];

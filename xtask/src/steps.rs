@@ -1,0 +1,152 @@
+//! Steps of a run: shown while they run, timed, counted; the output of a failing one is printed.
+
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How many lines of a failing command are shown; the cause is at the end, rarely further up than this.
+const SHOWN_LINES: usize = 400;
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it should; with a remark (or an empty one).
+    Passed(String),
+    /// It could not be tried here; why.
+    Skipped(String),
+    /// It did not; why, in full.
+    Failed(String),
+}
+
+/// Counts steps and tells how they went.
+#[derive(Debug, Default)]
+pub struct Steps {
+    passed: usize,
+    failed: Vec<String>,
+    skipped: usize,
+}
+
+impl Steps {
+    /// No steps yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs `command` as a step named `name`; returns whether it succeeded.
+    pub fn command(&mut self, name: &str, command: &mut Command) -> bool {
+        self.command_showing(name, command, |_| false)
+    }
+
+    /// Like [`Steps::command`], and prints those lines of output for which `shown` holds.
+    pub fn command_showing(
+        &mut self,
+        name: &str,
+        command: &mut Command,
+        shown: impl Fn(&str) -> bool,
+    ) -> bool {
+        self.step(name, |bar| match watch(command, bar, shown) {
+            Ok(()) => Outcome::Passed(String::new()),
+            Err(error) => Outcome::Failed(format!("{error:#}")),
+        })
+    }
+
+    /// Runs `work` as a step named `name`; returns whether it did not fail.
+    pub fn step(&mut self, name: &str, work: impl FnOnce(&ProgressBar) -> Outcome) -> bool {
+        let bar = spinner(name);
+        let start = Instant::now();
+        let outcome = work(&bar);
+        bar.finish_and_clear();
+        self.record(name, start.elapsed(), outcome)
+    }
+
+    /// Counts and prints a step that has already run elsewhere.
+    pub fn record(&mut self, name: &str, took: Duration, outcome: Outcome) -> bool {
+        let seconds = took.as_secs_f32();
+        match outcome {
+            Outcome::Passed(remark) => {
+                self.passed += 1;
+                println!("{seconds:>7.1} s  ok       {name}{}", dash(&remark));
+                true
+            }
+            Outcome::Skipped(why) => {
+                self.skipped += 1;
+                println!("{seconds:>7.1} s  skipped  {name}{}", dash(&why));
+                true
+            }
+            Outcome::Failed(why) => {
+                self.failed.push(name.to_owned());
+                println!("{seconds:>7.1} s  FAILED   {name}\n{why}");
+                false
+            }
+        }
+    }
+
+    /// Runs a command that everything after it needs.
+    pub fn require(&mut self, name: &str, command: &mut Command) -> anyhow::Result<()> {
+        if !self.command(name, command) {
+            bail!("{name} failed");
+        }
+        Ok(())
+    }
+
+    /// Prints the summary line. Errors: any step failed.
+    pub fn finish(self) -> anyhow::Result<()> {
+        for name in &self.failed {
+            println!("failed: {name}");
+        }
+        let skipped = if self.skipped == 0 { String::new() } else { format!(", {} skipped", self.skipped) };
+        println!("{} passed, {} failed{skipped}", self.passed, self.failed.len());
+        if !self.failed.is_empty() {
+            bail!("{} of {} steps failed", self.failed.len(), self.passed + self.failed.len());
+        }
+        Ok(())
+    }
+}
+
+fn dash(remark: &str) -> String {
+    if remark.is_empty() { String::new() } else { format!("  ({remark})") }
+}
+
+fn spinner(name: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        println!("           ..       {name}");
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{elapsed:>8}  {spinner}        {prefix}  {wide_msg:.dim}");
+    let bar = ProgressBar::new_spinner().with_prefix(name.to_owned());
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+/// Runs a command to its end; its last line of output is the message of `bar`. Errors: carry the output.
+fn watch(command: &mut Command, bar: &ProgressBar, shown: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let (reader, writer) = std::io::pipe()?;
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+    let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
+    // The command holds the writing end; as long as it does the loop below would never see the end of the output.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut lines = std::collections::VecDeque::new();
+    for line in BufReader::new(reader).split(b'\n') {
+        let line = String::from_utf8_lossy(&line?).trim_end().to_owned();
+        if shown(&line) {
+            bar.suspend(|| println!("{line}"));
+        }
+        bar.set_message(line.clone());
+        if lines.len() == SHOWN_LINES {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+    let status = child.wait()?;
+    if !status.success() {
+        bail!("{}\n{program} ended with {status}", Vec::from(lines).join("\n"));
+    }
+    Ok(())
+}

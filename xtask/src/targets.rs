@@ -1,0 +1,64 @@
+//! Other targets: bare metal proves `no_std`, ARM proves that nothing leans on x86.
+
+use std::process::Command;
+
+use crate::cargo::{PROTOCOL_CRATES, cargo};
+use crate::steps::{Outcome, Steps};
+
+/// Bare metal without an operating system.
+const BARE_METAL: &str = "x86_64-unknown-none";
+/// Raspberry Pi and NanoPi; `c_char` is unsigned there.
+const ARM: &str = "aarch64-unknown-linux-gnu";
+
+/// Builds the protocol crates for a machine without operating system.
+pub fn bare_metal(steps: &mut Steps) {
+    let name = "protocol crates without an operating system";
+    if let Err(why) = available(BARE_METAL) {
+        steps.step(name, |_| Outcome::Skipped(why));
+        return;
+    }
+    steps.command(name, cargo(&["build", "--locked", "--target", BARE_METAL]).args(selected()));
+}
+
+/// Runs the protocol crates' own tests as ARM programs under qemu.
+pub fn arm(steps: &mut Steps) {
+    let name = "protocol crates' tests on aarch64";
+    if let Err(why) = available(ARM) {
+        steps.step(name, |_| Outcome::Skipped(why));
+        return;
+    }
+    steps.command(
+        name,
+        cargo(&["test", "--locked", "--lib", "--target", ARM])
+            .args(selected())
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
+            .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu"),
+    );
+}
+
+fn selected() -> impl Iterator<Item = &'static str> {
+    PROTOCOL_CRATES.iter().flat_map(|name| ["-p", name])
+}
+
+/// Makes sure that the standard library of `target` is there. Errors: why it cannot be had.
+fn available(target: &str) -> Result<(), String> {
+    let installed = || {
+        let output = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
+        output
+            .is_ok_and(|output| std::path::Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
+    };
+    if installed() {
+        return Ok(());
+    }
+    let added = Command::new("rustup").args(["target", "add", target]).output();
+    match added {
+        Ok(output) if output.status.success() && installed() => Ok(()),
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let reason =
+                text.lines().find(|line| line.starts_with("error")).unwrap_or("rustup cannot add it");
+            Err(format!("target {target} is not installed; {reason}"))
+        }
+        Err(error) => Err(format!("target {target} is not installed and rustup does not run: {error}")),
+    }
+}

@@ -1,0 +1,40 @@
+//! `cargo xtask test`: everything that must hold, each step with its duration.
+
+use crate::cargo::{cargo, host_target, metadata};
+use crate::packages::Use;
+use crate::steps::{Outcome, Steps};
+use crate::{licences, rules, setup, targets};
+
+/// Runs every check that exists. Errors: any of them failed.
+pub fn run(full: bool) -> anyhow::Result<()> {
+    setup::run(if full { Use::Everything } else { Use::Test })?;
+    let mut steps = Steps::new();
+    steps.command("format", &mut cargo(&["fmt", "--all", "--check"]));
+    steps.require("fetch dependencies", cargo(&["fetch", "--locked", "--target"]).arg(host_target()?))?;
+    steps.step("licences of all dependencies", |_| {
+        check(metadata().and_then(|m| licences::check(&m)), "packages")
+    });
+    steps.step("rules of the source", |_| check(metadata().and_then(|m| rules::check(&m)), "files"));
+    steps.command(
+        "clippy",
+        &mut cargo(&["clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    );
+    // Built before it is run, so that the duration of the tests is theirs.
+    if steps.command("build all tests", &mut cargo(&["test", "--locked", "--workspace", "--no-run"])) {
+        steps.command_showing(
+            "tests of the workspace",
+            &mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]),
+            |line| line.starts_with("test result: ") || line.ends_with("... FAILED"),
+        );
+    }
+    targets::bare_metal(&mut steps);
+    targets::arm(&mut steps);
+    steps.finish()
+}
+
+fn check(outcome: anyhow::Result<usize>, what: &str) -> Outcome {
+    match outcome {
+        Ok(count) => Outcome::Passed(format!("{count} {what}")),
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
