@@ -24,7 +24,11 @@ pub fn run(full: bool) -> anyhow::Result<()> {
         steps.command_showing(
             "tests of the workspace",
             &mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]),
-            |line| line.starts_with("test result: ") || line.ends_with("... FAILED"),
+            |line| {
+                ["test result: ", "     Running ", "   Doc-tests "]
+                    .iter()
+                    .any(|start| line.starts_with(start))
+            },
         );
     }
     targets::bare_metal(&mut steps);

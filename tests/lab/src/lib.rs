@@ -1,1 +1,31 @@
-//! The lab: network namespaces, private PipeWire, real peers.
+//! The lab: a virtual studio of network namespaces, private PipeWire daemons, our programs and peers that we did not
+//! write.
+//!
+//! Not responsible for building anything (`xtask` does that) nor for what a protocol says (the crates do).
+//!
+//! A program that wants a studio calls [`isolation::run`], which starts the same program again where nothing of the
+//! machine's own network can be seen; there [`Studio::new`] makes the network, [`Studio::host`] a computer on it.
+//! Everything that is started ends with the program, however that ends.
+#![forbid(unsafe_code)]
+
+mod comparison;
+mod host;
+pub mod isolation;
+mod peers;
+mod pipewire;
+mod process;
+mod recording;
+mod signal;
+mod studio;
+mod timer;
+pub mod wait;
+
+pub use comparison::{Comparison, Gap, Slip};
+pub use host::Host;
+pub use peers::{RtpStream, gstreamer};
+pub use pipewire::{GraphNode, PipeWire, PipeWireOptions};
+pub use process::Process;
+pub use recording::Recording;
+pub use signal::PositionCode;
+pub use studio::Studio;
+pub use timer::BareTimer;

@@ -1,0 +1,210 @@
+use crate::recording::Recording;
+use crate::signal::PositionCode;
+
+/// Frames in a row that must tell the same position before a jump is believed.
+const RUN: usize = 8;
+
+/// What became of a [`PositionCode`] on its way through the network.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Comparison {
+    /// Frames of silence before the signal begins.
+    pub lead_in: usize,
+    /// Samples (frames x channels) that are exactly what was sent, at the position where they belong.
+    pub matched: u64,
+    /// Samples that are neither silence nor what belongs there.
+    pub wrong: u64,
+    /// Stretches of silence on all channels within the signal, oldest first.
+    pub gaps: Vec<Gap>,
+    /// Places where the position jumped, oldest first.
+    pub slips: Vec<Slip>,
+    /// Position of the recording's first frame in the signal, modulo its period.
+    pub offset: u64,
+}
+
+/// Silence where there should be signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Frame of the recording in which it begins.
+    pub at: usize,
+    /// Its length in frames.
+    pub frames: usize,
+}
+
+/// The signal goes on at another position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slip {
+    /// Frame of the recording from which on the new position holds.
+    pub at: usize,
+    /// By how many frames it jumped; positive when frames were left out.
+    pub by: i64,
+}
+
+impl Comparison {
+    /// Compares a recording with the signal. `None` when the signal cannot be found in it.
+    ///
+    /// The signal begins where eight frames in a row agree on a position on all channels; what is recorded before
+    /// that may be silence, channel by channel (links are made one after the other), or already right. Silence at the
+    /// very end is not counted.
+    pub fn new(code: &PositionCode, recording: &Recording) -> Option<Self> {
+        let frames = recording.frames();
+        let end = (0..frames).rev().find(|&at| !recording.frame(at).iter().all(|&s| s == 0.0))? + 1;
+        let start = (0..end).find(|&at| run_at(code, recording, at).is_some())?;
+        let mut offset = run_at(code, recording, start)?;
+        let mut found = Self { lead_in: start, offset, ..Self::default() };
+        for at in 0..start {
+            found.wrong +=
+                different(code, recording, at, offset).filter(|&sample| sample != 0.0).count() as u64;
+        }
+        let mut at = start;
+        while at < end {
+            let frame = recording.frame(at);
+            if frame.iter().all(|&sample| sample == 0.0) {
+                let from = at;
+                while recording.frame(at).iter().all(|&sample| sample == 0.0) {
+                    at += 1; // Ends before `end`: the frame before it is not silent.
+                }
+                found.gaps.push(Gap { at: from, frames: at - from });
+                continue;
+            }
+            let bad = different(code, recording, at, offset).count();
+            if bad > 0
+                && let Some(other) = run_at(code, recording, at)
+                && other != offset
+            {
+                found.slips.push(Slip { at, by: shortest(offset, other, code.period()) });
+                offset = other;
+                continue;
+            }
+            found.wrong += bad as u64;
+            found.matched += (frame.len() - bad) as u64;
+            at += 1;
+        }
+        Some(found)
+    }
+
+    /// Frames that are missing in gaps.
+    pub fn gap_frames(&self) -> usize {
+        self.gaps.iter().map(|gap| gap.frames).sum()
+    }
+
+    /// Nothing wrong, missing or moved.
+    pub fn is_exact(&self) -> bool {
+        self.wrong == 0 && self.gaps.is_empty() && self.slips.is_empty()
+    }
+}
+
+impl std::fmt::Display for Comparison {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} samples exact, {} wrong, {} gaps", self.matched, self.wrong, self.gaps.len())?;
+        if !self.gaps.is_empty() {
+            write!(f, " ({} frames)", self.gap_frames())?;
+        }
+        write!(f, ", {} slips", self.slips.len())?;
+        for slip in self.slips.iter().take(5) {
+            write!(f, " [{:+} at {}]", slip.by, slip.at)?;
+        }
+        Ok(())
+    }
+}
+
+/// The offset (signal position minus recording position) that all channels of the frames `at..at + RUN` agree on.
+fn run_at(code: &PositionCode, recording: &Recording, at: usize) -> Option<u64> {
+    let mut offset = None;
+    for at in at..at + RUN {
+        if at >= recording.frames() {
+            return None;
+        }
+        for (channel, &sample) in recording.frame(at).iter().enumerate() {
+            let position = code.frame(sample, channel)?;
+            let here = (position + code.period() - at as u64 % code.period()) % code.period();
+            if *offset.get_or_insert(here) != here {
+                return None;
+            }
+        }
+    }
+    offset
+}
+
+/// The samples of frame `at` that are not what `offset` puts there.
+fn different<'a>(
+    code: &'a PositionCode,
+    recording: &'a Recording,
+    at: usize,
+    offset: u64,
+) -> impl Iterator<Item = f32> + 'a {
+    let expected = move |channel| code.float(at as u64 + offset, channel);
+    recording
+        .frame(at)
+        .iter()
+        .enumerate()
+        .filter(move |(channel, sample)| **sample != expected(*channel))
+        .map(|(_, s)| *s)
+}
+
+fn shortest(from: u64, to: u64, period: u64) -> i64 {
+    let ahead = ((to + period - from) % period) as i64;
+    if ahead > period as i64 / 2 { ahead - period as i64 } else { ahead }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recorded(code: &PositionCode, positions: impl IntoIterator<Item = Option<u64>>) -> Vec<f32> {
+        let sample = |position: Option<u64>, channel| position.map_or(0.0, |p| code.float(p, channel));
+        positions.into_iter().flat_map(|p| (0..code.channels()).map(move |c| sample(p, c))).collect()
+    }
+
+    fn compare(code: &PositionCode, samples: Vec<f32>) -> Comparison {
+        Comparison::new(code, &Recording::new(samples, code.channels())).expect("the signal is in there")
+    }
+
+    #[test]
+    fn an_exact_recording_is_exact_across_the_period() {
+        let code = PositionCode::new(16, 2);
+        let silence = std::iter::repeat_n(None, 100);
+        let found =
+            compare(&code, recorded(&code, silence.clone().chain((65_000..67_000).map(Some)).chain(silence)));
+        assert!(found.is_exact(), "{found}");
+        assert_eq!((found.lead_in, found.matched), (100, 4000));
+    }
+
+    #[test]
+    fn gaps_are_counted_and_what_follows_must_be_where_it_belongs() {
+        let code = PositionCode::new(24, 8);
+        let lost = |p: u64| !(500..548).contains(&p) && p != 700;
+        let found = compare(&code, recorded(&code, (0..1000).map(|p| lost(p).then_some(p))));
+        assert_eq!(found.gaps, [Gap { at: 500, frames: 48 }, Gap { at: 700, frames: 1 }]);
+        assert_eq!((found.matched, found.wrong, found.slips.len()), (951 * 8, 0, 0));
+    }
+
+    #[test]
+    fn jumps_are_told_apart_from_gaps() {
+        let code = PositionCode::new(24, 1);
+        let found = compare(&code, recorded(&code, (0..100).chain(90..200).chain(248..300).map(Some)));
+        assert_eq!(found.slips, [Slip { at: 100, by: -10 }, Slip { at: 210, by: 48 }]);
+        assert_eq!((found.wrong, found.gaps.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_late_channel_is_lead_in_and_a_wrong_bit_is_wrong() {
+        let code = PositionCode::new(24, 2);
+        let mut samples = recorded(&code, (0..300).map(Some));
+        for frame in 0..40 {
+            samples[2 * frame + 1] = 0.0;
+        }
+        samples[2 * 200] += 1.0 / 8_388_608.0;
+        samples[2 * 250 + 1] = 0.0;
+        let found = compare(&code, samples);
+        assert_eq!((found.lead_in, found.wrong, found.matched), (40, 2, 518));
+    }
+
+    #[test]
+    fn swapped_channels_and_silence_are_not_the_signal() {
+        let code = PositionCode::new(24, 2);
+        let mut samples = recorded(&code, (0..300).map(Some));
+        samples.chunks_exact_mut(2).for_each(|frame| frame.swap(0, 1));
+        assert_eq!(Comparison::new(&code, &Recording::new(samples, 2)), None);
+        assert_eq!(Comparison::new(&code, &Recording::new(vec![0.0; 600], 2)), None);
+    }
+}

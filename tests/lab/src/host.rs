@@ -1,0 +1,158 @@
+use std::cell::Cell;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::process::Process;
+use crate::studio::ip;
+
+/// Run as the first process of a host, in its namespaces: they live as long as it does.
+const FIRST_PROCESS: &str = r#"
+    hostname "$1" && mount -t tmpfs tmpfs /run && mkdir /run/wireloom && ip link set lo up && echo ready && exec sleep infinity
+"#;
+
+/// A computer of the studio.
+#[derive(Debug)]
+pub struct Host {
+    name: String,
+    address: Ipv4Addr,
+    directory: PathBuf,
+    first: Child,
+    started: Cell<u32>,
+}
+
+impl Host {
+    pub(crate) fn new(studio: &Path, name: &str, number: u8) -> anyhow::Result<Self> {
+        let directory = studio.join(name);
+        for folder in ["log", "home"] {
+            std::fs::create_dir_all(directory.join(folder))?;
+        }
+        let mut first = Command::new("unshare")
+            .args(["--net", "--mount", "--uts", "sh", "-c", FIRST_PROCESS, "sh", name])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("running unshare")?;
+        let mut answer = String::new();
+        let stdout = first.stdout.take().context("a piped output")?;
+        BufReader::new(stdout).read_line(&mut answer)?;
+        if answer != "ready\n" {
+            let _ = first.kill();
+            let _ = first.wait();
+            bail!("its first process did not get ready");
+        }
+        let host = Self {
+            name: name.to_owned(),
+            address: Ipv4Addr::new(10, 77, 0, number),
+            directory,
+            first,
+            started: Cell::new(0),
+        };
+        host.connect(number)?;
+        Ok(host)
+    }
+
+    /// A cable from the switch to the interface `eth0`.
+    fn connect(&self, number: u8) -> anyhow::Result<()> {
+        let port = format!("port{number}");
+        let namespace = self.first.id().to_string();
+        // Globally administered, from the block for documentation (RFC 7042 section 2.1.1): a clock identity is made
+        // of it, and a locally administered one would be told apart.
+        let mac = format!("00:00:5e:00:53:{number:02x}");
+        let peer = ["peer", "name", "eth0", "netns", &namespace, "address", &mac];
+        ip(&[&["link", "add", &port, "type", "veth"][..], &peer].concat())?;
+        ip(&["link", "set", &port, "master", "switch", "up"])?;
+        let address = format!("{}/24", self.address);
+        self.run("ip", ["address", "add", &address, "dev", "eth0"])?;
+        self.run("ip", ["link", "set", "eth0", "up"])?;
+        self.run("ip", ["route", "add", "224.0.0.0/4", "dev", "eth0"])?;
+        Ok(())
+    }
+
+    /// Its host name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The address of its `eth0`.
+    pub fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// Its directory in the real file system; also its `XDG_RUNTIME_DIR`, so that sockets in it can be reached from
+    /// outside of the studio.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A command that will run on this host, with an environment that holds nothing of the real user's.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg("--target").arg(self.first.id().to_string()).args(["--net", "--mount", "--uts", "--"]);
+        command.arg(program);
+        let home = self.directory.join("home");
+        command
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/sbin:/usr/bin:/sbin:/bin".into()))
+            .env("LANG", "C.UTF-8")
+            .env("USER", "studio")
+            .env("XDG_RUNTIME_DIR", &self.directory)
+            .env("HOME", &home);
+        for (variable, folder) in
+            [("CONFIG", ".config"), ("STATE", ".state"), ("CACHE", ".cache"), ("DATA", ".data")]
+        {
+            command.env(format!("XDG_{variable}_HOME"), home.join(folder));
+        }
+        command
+    }
+
+    /// Starts a program and leaves it running.
+    pub fn spawn<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<Process> {
+        let program = program.as_ref();
+        let mut command = self.command(program);
+        command.args(arguments);
+        self.start(&Path::new(program).file_name().unwrap_or(program).to_string_lossy(), command)
+    }
+
+    /// Starts a prepared [`Host::command`] and leaves it running; `name` is for its log and for errors.
+    pub fn start(&self, name: &str, command: Command) -> anyhow::Result<Process> {
+        self.started.set(self.started.get() + 1);
+        let log = self.directory.join("log").join(format!("{:03}-{name}.log", self.started.get()));
+        Process::start(&format!("{name} on {}", self.name), command, log)
+    }
+
+    /// Runs a program to its end and returns what it printed. Errors: it failed; carries what it said.
+    pub fn run<S: AsRef<OsStr>>(
+        &self,
+        program: impl AsRef<OsStr>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> anyhow::Result<String> {
+        let shown = program.as_ref().to_string_lossy().into_owned();
+        let output = self.command(program).args(arguments).stdin(Stdio::null()).output();
+        let output = output.with_context(|| format!("running {shown} on {}", self.name))?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.success(),
+            "{shown} on {} ended with {}: {}",
+            self.name,
+            output.status,
+            said.trim()
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        let _ = self.first.kill();
+        let _ = self.first.wait();
+    }
+}

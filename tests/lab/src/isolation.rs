@@ -1,0 +1,176 @@
+//! Namespaces of our own, and the promise that nothing of them is left behind.
+//!
+//! The program that the user started stays outside. It starts itself again under `unshare`, as process 1 of a process
+//! namespace, and holds a pipe to it: when the outer program ends, even by SIGKILL, the pipe closes and the inner one
+//! ends; when process 1 ends, the kernel ends everything else in there, and with the last process go the namespaces,
+//! their interfaces and mounts. What lives in the real file system is one directory, removed by whoever is left.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+/// Names the studio's directory to the inner program; its presence says that we are inside.
+const DIRECTORY: &str = "WIRELOOM_STUDIO";
+/// Start of the directory's name. Short: a socket's path has room for 108 bytes.
+const PREFIX: &str = "wireloom-";
+/// How long the inner program may take to tidy up after an interruption.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How this user can have namespaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permission {
+    /// As root.
+    Root,
+    /// As an ordinary user, by a user namespace.
+    UserNamespace,
+    /// Not at all; what `unshare` said.
+    Refused(String),
+}
+
+/// How the inner program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// By itself, with this exit code.
+    Exit(u8),
+    /// By SIGINT, SIGTERM or SIGHUP to the outer program.
+    Interrupted,
+}
+
+/// Tries whether namespaces can be had.
+pub fn permission() -> anyhow::Result<Permission> {
+    let root = rustix::process::geteuid().is_root();
+    let output = unshare(root).arg("true").output().context("running unshare")?;
+    Ok(match (output.status.success(), root) {
+        (true, true) => Permission::Root,
+        (true, false) => Permission::UserNamespace,
+        (false, _) => Permission::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+    })
+}
+
+/// Starts this very program again with `arguments` in namespaces of its own and waits for its end.
+///
+/// Errors: namespaces are refused, or the program cannot be started.
+pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
+    let root = match permission()? {
+        Permission::Root => true,
+        Permission::UserNamespace => false,
+        Permission::Refused(why) => bail!("the virtual studio needs namespaces, and they are refused: {why}"),
+    };
+    let directory = Directory::new()?;
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])?;
+    let mut child = unshare(root)
+        .arg(std::env::current_exe()?)
+        .args(arguments)
+        .env(DIRECTORY, &directory.path)
+        .stdin(Stdio::piped())
+        .process_group(0) // Ctrl-C is for the outer program, which ends the inner one in good order.
+        .spawn()
+        .context("starting unshare")?;
+    for signal in signals.forever() {
+        if signal != SIGCHLD {
+            end(&mut child)?;
+            return Ok(Ending::Interrupted);
+        }
+        if let Some(status) = child.try_wait()? {
+            let code = status.code().and_then(|code| u8::try_from(code).ok());
+            return Ok(Ending::Exit(code.unwrap_or(1)));
+        }
+    }
+    bail!("the signal queue ended")
+}
+
+/// Whether this is the inner program; [`crate::Studio::new`] works only there.
+pub fn is_inside() -> bool {
+    std::env::var_os(DIRECTORY).is_some()
+}
+
+/// The studio's directory, for the inner program; from here on it ends with the outer one.
+pub(crate) fn enter() -> anyhow::Result<PathBuf> {
+    let path =
+        PathBuf::from(std::env::var_os(DIRECTORY).context("a studio exists only inside of isolation::run")?);
+    let leftover = path.clone();
+    std::thread::Builder::new().name("outer-program".into()).spawn(move || {
+        // Nothing is ever written to the pipe; reading ends when the outer program does.
+        let _ = std::io::stdin().read(&mut [0]);
+        let _ = std::fs::remove_dir_all(leftover);
+        std::process::exit(130);
+    })?;
+    Ok(path)
+}
+
+fn unshare(root: bool) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+    if !root {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command
+}
+
+fn end(child: &mut Child) -> anyhow::Result<()> {
+    drop(child.stdin.take());
+    let deadline = Instant::now() + GRACE;
+    while child.try_wait()?.is_none() {
+        if Instant::now() > deadline {
+            child.kill()?;
+            child.wait()?;
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
+/// A directory of the real file system; removed when dropped.
+struct Directory {
+    path: PathBuf,
+    /// Locked as long as the outer program lives, so that the next one knows what was left behind by a SIGKILL.
+    _lock: File,
+}
+
+impl Directory {
+    fn new() -> anyhow::Result<Self> {
+        let parent = Path::new("/tmp");
+        sweep(parent);
+        let path = parent.join(format!("{PREFIX}{}", std::process::id()));
+        let mut builder = std::fs::DirBuilder::new();
+        builder.mode(0o700).create(&path).with_context(|| format!("making {}", path.display()))?;
+        let lock = File::create_new(path.join("lock"))?;
+        lock.lock()?;
+        Ok(Self { path, _lock: lock })
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Removes what studios left behind whose outer and inner programs were both killed.
+fn sweep(parent: &Path) {
+    let own = rustix::process::geteuid().as_raw();
+    for entry in std::fs::read_dir(parent).into_iter().flatten().flatten() {
+        let is_studio = entry
+            .file_name()
+            .to_string_lossy()
+            .strip_prefix(PREFIX)
+            .is_some_and(|pid| pid.parse::<u32>().is_ok());
+        let is_ours = entry.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == own);
+        if is_studio && is_ours {
+            let lock = File::open(entry.path().join("lock"));
+            if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+}

@@ -1,0 +1,248 @@
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+
+use crate::host::Host;
+use crate::process::Process;
+use crate::wait::{self, SOON};
+
+/// How a private PipeWire daemon differs from the lab's usual one.
+#[derive(Debug, Clone)]
+pub struct PipeWireOptions {
+    /// Frames in a cycle when nobody asks for another number.
+    pub quantum: u32,
+    /// Folders with modules that are looked into before the system's.
+    pub module_folders: Vec<PathBuf>,
+    /// Modules loaded last: name and arguments (the text of an object in SPA-JSON, of which JSON is a part).
+    pub modules: Vec<(String, String)>,
+    /// Whether there is a driver for nodes that have none of their own.
+    pub dummy_driver: bool,
+}
+
+impl Default for PipeWireOptions {
+    fn default() -> Self {
+        Self { quantum: 256, module_folders: Vec::new(), modules: Vec::new(), dummy_driver: true }
+    }
+}
+
+/// A PipeWire daemon of a host's own.
+#[derive(Debug)]
+pub struct PipeWire<'a> {
+    host: &'a Host,
+    /// The daemon.
+    pub daemon: Process,
+}
+
+/// A node of the graph, as `pw-dump` shows it.
+#[derive(Debug, Clone)]
+pub struct GraphNode {
+    /// Its global id.
+    pub id: u64,
+    /// Its info: state, properties, parameters.
+    pub info: Value,
+    /// Output ports in the order of their port ids: global id and info.
+    pub outputs: Vec<(u64, Value)>,
+    /// Input ports likewise.
+    pub inputs: Vec<(u64, Value)>,
+}
+
+impl<'a> PipeWire<'a> {
+    /// Starts the daemon of `host` and waits until it answers.
+    pub fn start(host: &'a Host, options: &PipeWireOptions) -> anyhow::Result<Self> {
+        let configuration = host.directory().join("pipewire.conf");
+        std::fs::write(&configuration, options.configuration())?;
+        let mut command = host.command("pipewire");
+        command.arg("-c").arg(&configuration);
+        if !options.module_folders.is_empty() {
+            let system = host.run("pkg-config", ["--variable=moduledir", "libpipewire-0.3"])?;
+            let folders = options.module_folders.iter().cloned().chain([PathBuf::from(system.trim())]);
+            command.env("PIPEWIRE_MODULE_DIR", std::env::join_paths(folders)?);
+        }
+        let mut daemon = host.start("pipewire", command)?;
+        wait::until("an answer of PipeWire", SOON, || {
+            daemon.is_alive()?;
+            Ok(host.run("pw-cli", ["info", "0"]).ok())
+        })?;
+        Ok(Self { host, daemon })
+    }
+
+    /// Everything in the graph.
+    pub fn dump(&self) -> anyhow::Result<Value> {
+        let text = self.host.run("pw-dump", ["--no-colors"])?;
+        serde_json::from_str(&text).context("reading what pw-dump printed")
+    }
+
+    /// The node with this `node.name`, if there is one.
+    pub fn node(&self, name: &str) -> anyhow::Result<Option<GraphNode>> {
+        let dump = self.dump()?;
+        let objects = dump.as_array().context("pw-dump prints a list")?;
+        let of_type = |kind: &str| {
+            let kind = format!("PipeWire:Interface:{kind}");
+            objects.iter().filter(move |object| object["type"] == kind)
+        };
+        let Some(node) = of_type("Node").find(|object| object["info"]["props"]["node.name"] == name) else {
+            return Ok(None);
+        };
+        let id = node["id"].as_u64().context("a node has an id")?;
+        let ports = |direction: &str| {
+            let mut ports: Vec<(u64, Value)> = of_type("Port")
+                .filter(|port| {
+                    port["info"]["props"]["node.id"] == id && port["info"]["direction"] == direction
+                })
+                .filter_map(|port| Some((port["id"].as_u64()?, port["info"].clone())))
+                .collect();
+            ports.sort_by_key(|(_, info)| info["props"]["port.id"].as_u64());
+            ports
+        };
+        Ok(Some(GraphNode {
+            id,
+            info: node["info"].clone(),
+            outputs: ports("output"),
+            inputs: ports("input"),
+        }))
+    }
+
+    /// Waits for the node with this `node.name` and at least `outputs` and `inputs` ports.
+    pub fn wait_for_node(
+        &mut self,
+        name: &str,
+        outputs: usize,
+        inputs: usize,
+        limit: Duration,
+    ) -> anyhow::Result<GraphNode> {
+        wait::until(&format!("node {name} with {outputs} outputs and {inputs} inputs"), limit, || {
+            self.daemon.is_alive()?;
+            Ok(self.node(name)?.filter(|node| node.outputs.len() >= outputs && node.inputs.len() >= inputs))
+        })
+    }
+
+    /// Links the outputs of one node to the inputs of another, first to first.
+    pub fn link(&self, from: &GraphNode, to: &GraphNode) -> anyhow::Result<()> {
+        for ((output, _), (input, _)) in from.outputs.iter().zip(&to.inputs) {
+            self.host.run("pw-link", [output.to_string(), input.to_string()])?;
+        }
+        Ok(())
+    }
+
+    /// Starts a client that records `channels` channels of 32-bit floats and links nothing by itself.
+    pub fn recorder(&mut self, name: &str, channels: usize, limit: Duration) -> anyhow::Result<Recorder> {
+        let path = self.host.directory().join(format!("{name}.wav"));
+        let labels: Vec<String> = (0..channels).map(|channel| format!("AUX{channel}")).collect();
+        let mut command = self.host.command("pw-record");
+        command
+            .args([
+                "--target",
+                "0",
+                "--format",
+                "f32",
+                "--rate",
+                "48000",
+                "--channels",
+                &channels.to_string(),
+            ])
+            .args(["--channel-map", &labels.join(","), "-P", &format!("{{ node.name = {name} }}")])
+            .args(["--latency", "256"])
+            .arg(&path);
+        let process = self.host.start(name, command)?;
+        let node = self.wait_for_node(name, 0, channels, limit)?;
+        Ok(Recorder { process, node, path, channels })
+    }
+
+    /// The daemon's host.
+    pub fn host(&self) -> &'a Host {
+        self.host
+    }
+}
+
+impl PipeWireOptions {
+    fn configuration(&self) -> String {
+        let quantum = self.quantum;
+        let mut text = format!(
+            r#"context.properties = {{
+    core.daemon = true
+    core.name = pipewire-0
+    log.level = 2
+    mem.warn-mlock = false
+    default.clock.rate = 48000
+    default.clock.quantum = {quantum}
+    default.clock.min-quantum = 32
+    default.clock.max-quantum = 8192
+    default.clock.power-of-two-quantum = false
+}}
+context.spa-libs = {{
+    audio.convert.* = audioconvert/libspa-audioconvert
+    support.* = support/libspa-support
+}}
+context.modules = [
+    {{ name = libpipewire-module-rt args = {{ rt.prio = 88 rtkit.enabled = false rtportal.enabled = false }} flags = [ ifexists nofail ] }}
+    {{ name = libpipewire-module-protocol-native }}
+    {{ name = libpipewire-module-profiler }}
+    {{ name = libpipewire-module-metadata }}
+    {{ name = libpipewire-module-spa-node-factory }}
+    {{ name = libpipewire-module-client-node }}
+    {{ name = libpipewire-module-access }}
+    {{ name = libpipewire-module-adapter }}
+    {{ name = libpipewire-module-link-factory }}
+    {{ name = libpipewire-module-session-manager }}
+"#
+        );
+        for (name, arguments) in &self.modules {
+            let _ = writeln!(text, "    {{ name = {name} args = {arguments} }}");
+        }
+        text.push_str(
+            "]\ncontext.objects = [\n    { factory = metadata args = { metadata.name = default } }\n",
+        );
+        if self.dummy_driver {
+            text.push_str(
+                "    { factory = spa-node-factory args = { factory.name = support.node.driver node.name = Dummy-Driver \
+                 node.group = pipewire.dummy priority.driver = 20000 } }\n",
+            );
+        }
+        text.push_str("]\n");
+        text
+    }
+}
+
+/// A client that records.
+#[derive(Debug)]
+pub struct Recorder {
+    process: Process,
+    /// Its node.
+    pub node: GraphNode,
+    path: PathBuf,
+    channels: usize,
+}
+
+impl Recorder {
+    /// How many frames are in the file so far.
+    pub fn frames(&mut self) -> anyhow::Result<u64> {
+        self.process.is_alive()?;
+        let bytes = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        Ok(bytes / (4 * self.channels as u64))
+    }
+
+    /// Waits until `frames` frames are recorded, telling `progress` how many there are. Errors: it does not go on.
+    pub fn record(&mut self, frames: u64, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
+        let mut last = 0;
+        while last < frames {
+            last = wait::until(&format!("recording beyond frame {last}"), SOON, || {
+                let now = self.frames()?;
+                Ok((now > last).then_some(now))
+            })?;
+            progress(last.min(frames));
+        }
+        Ok(())
+    }
+
+    /// Ends the recording and reads it.
+    pub fn finish(mut self) -> anyhow::Result<crate::Recording> {
+        self.process.interrupt()?;
+        let recording = crate::Recording::from_wav(&self.path)?;
+        ensure!(recording.frames() > 0, "nothing was recorded: {}", self.process.log());
+        std::fs::remove_file(&self.path)?;
+        Ok(recording)
+    }
+}

@@ -1,0 +1,139 @@
+/// A signal in which every sample says which frame it is: the frame number times a constant, modulo a number just
+/// below full scale. Sounds like noise, is never silence (so that a zero is a gap), differs from channel to channel
+/// (so that a swap is seen), and repeats after 349 s at 24 bits and 48 kHz, 1.37 s at 16 bits.
+#[derive(Debug, Clone)]
+pub struct PositionCode {
+    bits: u32,
+    /// Per channel: the factor and its inverse.
+    factors: Vec<(u64, u64)>,
+}
+
+impl PositionCode {
+    /// A code for `channels` channels of 16 or 24 significant bits.
+    ///
+    /// Panics on another number of bits: that is a mistake in a test.
+    pub fn new(bits: u32, channels: usize) -> Self {
+        assert!(bits == 16 || bits == 24, "a code has 16 or 24 bits, not {bits}");
+        let period = period(bits);
+        // The golden ratio spreads neighbouring frames far apart; every step from there is another channel.
+        let start = period * 618 / 1000;
+        let factors =
+            (start..period).filter_map(|factor| Some((factor, inverse(factor, period)?))).take(channels);
+        Self { bits, factors: factors.collect() }
+    }
+
+    /// How many channels it has.
+    pub fn channels(&self) -> usize {
+        self.factors.len()
+    }
+
+    /// After how many frames it repeats.
+    pub fn period(&self) -> u64 {
+        period(self.bits)
+    }
+
+    /// The sample of `channel` in frame number `frame`: a signed number of as many bits as the code has, never 0.
+    pub fn sample(&self, frame: u64, channel: usize) -> i32 {
+        let (factor, _) = self.factors[channel];
+        let code = (frame % self.period()) * factor % self.period() + 1;
+        let shift = 32 - self.bits;
+        // The top bit of the code becomes the sign.
+        ((code as u32) << shift) as i32 >> shift
+    }
+
+    /// The same sample as PipeWire shows it, exactly.
+    pub fn float(&self, frame: u64, channel: usize) -> f32 {
+        self.sample(frame, channel) as f32 / self.full_scale()
+    }
+
+    /// The frame number, below [`PositionCode::period`], in which `channel` has this sample; `None` when it never has.
+    pub fn frame(&self, float: f32, channel: usize) -> Option<u64> {
+        let scaled = float * self.full_scale();
+        if scaled == 0.0 || scaled.fract() != 0.0 || scaled.abs() > self.full_scale() {
+            return None;
+        }
+        let code = u64::from((scaled as i32 as u32) & (u32::MAX >> (32 - self.bits)));
+        let (_, inverse) = self.factors[channel];
+        let code = code.checked_sub(1)?;
+        (code < self.period()).then(|| code * inverse % self.period())
+    }
+
+    /// `frames` frames from frame number `first` on, big-endian and interleaved, as RTP carries them.
+    pub fn network_bytes(&self, first: u64, frames: usize) -> Vec<u8> {
+        let width = self.bits as usize / 8;
+        let mut bytes = Vec::with_capacity(frames * self.channels() * width);
+        for frame in first..first + frames as u64 {
+            for channel in 0..self.channels() {
+                bytes.extend_from_slice(&self.sample(frame, channel).to_be_bytes()[4 - width..]);
+            }
+        }
+        bytes
+    }
+
+    fn full_scale(&self) -> f32 {
+        (1_u32 << (self.bits - 1)) as f32
+    }
+}
+
+/// One less than the number of codes, because the code 0 is silence.
+fn period(bits: u32) -> u64 {
+    (1 << bits) - 1
+}
+
+/// The number that undoes a multiplication by `factor` modulo `modulus`; `None` when they share a divisor.
+fn inverse(factor: u64, modulus: u64) -> Option<u64> {
+    let (mut a, mut b) = (modulus as i64, factor as i64);
+    let (mut x, mut y) = (0_i64, 1_i64);
+    while b != 0 {
+        let quotient = a / b;
+        (a, b) = (b, a - quotient * b);
+        (x, y) = (y, x - quotient * y);
+    }
+    (a == 1).then(|| x.rem_euclid(modulus as i64) as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_sample_tells_its_frame() {
+        for bits in [16, 24] {
+            let code = PositionCode::new(bits, 8);
+            for frame in (0..code.period()).step_by(997) {
+                for channel in 0..8 {
+                    let float = code.float(frame, channel);
+                    assert_ne!(float, 0.0);
+                    assert_eq!(code.frame(float, channel), Some(frame), "{bits} bits, channel {channel}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_code_uses_the_full_width_and_no_two_channels_agree() {
+        let code = PositionCode::new(24, 64);
+        assert_eq!(code.channels(), 64);
+        let samples = || (0..100_000).map(|frame| code.sample(frame, 0));
+        assert!(samples().max() > Some(8_380_000) && samples().min() < Some(-8_380_000));
+        let same = (1..10_000).filter(|&frame| code.sample(frame, 0) == code.sample(frame, 1)).count();
+        assert!(same < 5, "{same} of 10000 frames");
+    }
+
+    #[test]
+    fn what_is_not_a_code_tells_nothing() {
+        let code = PositionCode::new(24, 1);
+        for float in [0.0, 0.25 / 8_388_608.0, 1.5, f32::NAN, f32::INFINITY] {
+            assert_eq!(code.frame(float, 0), None, "{float}");
+        }
+    }
+
+    #[test]
+    fn network_bytes_are_big_endian_and_interleaved() {
+        let code = PositionCode::new(24, 2);
+        let bytes = code.network_bytes(5, 3);
+        assert_eq!(bytes.len(), 3 * 2 * 3);
+        let second = i32::from_be_bytes([bytes[9], bytes[10], bytes[11], 0]) >> 8;
+        assert_eq!(second, code.sample(6, 1));
+    }
+}
