@@ -1,0 +1,246 @@
+use wireloom_units::{MediaIndex, MediaTime, Rate, Samples};
+
+/// How a [`Steering`] is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SteeringConfig {
+    /// Sample rate of the stream.
+    pub stream_rate: Rate,
+    /// Sample rate of the graph that reads it.
+    pub graph_rate: Rate,
+    /// How far behind the earliest arrivals the stream is read, in its own samples: what jitter may use up.
+    pub latency: Samples,
+}
+
+/// What to do in one graph cycle.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Step {
+    /// First frame of the stream to be read now.
+    pub at: MediaIndex,
+    /// Frames of the stream to consume for one frame of the graph.
+    pub ratio: f64,
+    /// The position was set anew: reset the resampler and fade in.
+    pub jumped: bool,
+}
+
+/// Steers a resampler that plays a stream of another clock: estimates the sender's clock from arrivals and keeps
+/// the reading position a constant latency behind it.
+///
+/// A packet can be late but not early, so the earliest arrival of each quarter second is what says where the
+/// sender's clock is; a second-order filter follows these through position and rate. The reading position is drawn
+/// to the line by a slow change of the ratio, never by more than [`Steering::MAX_PULL`], and jumps only when it is
+/// too far off to ever be drawn back in time. Holds no samples and no clock; nothing allocates.
+///
+/// A cycle: feed every packet that [`crate::Placement::is_heard`] (and call [`Steering::restart`] first at
+/// [`crate::Placement::Restart`]), give [`Steering::offset`] to the timeline, take a [`Steering::poll_step`], let the
+/// resampler read from the timeline at `at` what it needs at `ratio`, report that as [`Steering::consumed`].
+#[derive(Debug, Clone)]
+pub struct Steering {
+    config: SteeringConfig,
+    anchor: Option<Anchor>,
+}
+
+#[derive(Debug, Clone)]
+struct Anchor {
+    /// Timestamp minus media index.
+    offset: u32,
+    /// Media index from which positions are counted.
+    origin: MediaIndex,
+    line: Line,
+    round: Round,
+    /// Next frame to be read, counted from the origin; absent before the first step.
+    position: Option<f64>,
+    /// The part of the ratio that draws the position to the line.
+    pull: f64,
+}
+
+/// Where the sender's clock is: the end of a packet that comes without delay, against the graph's clock.
+#[derive(Debug, Clone)]
+struct Line {
+    /// The graph's index at which `y` holds.
+    x: MediaIndex,
+    /// The sender's position there, counted from the origin.
+    y: f64,
+    /// Samples of the stream to a sample of the graph.
+    slope: f64,
+    /// Rounds taken in; the filter is wide at first.
+    rounds: u32,
+    /// Rounds in a row that lay far off the line.
+    strays: u32,
+}
+
+/// A span of arrivals.
+#[derive(Debug, Clone)]
+struct Round {
+    start: MediaIndex,
+    /// Largest distance of a packet's end from the line, positive is earlier; absent while no packet came.
+    earliest: Option<f64>,
+}
+
+/// A quarter of a second: long enough to hold an undelayed packet, short enough to follow 100 ppm.
+const ROUNDS_A_SECOND: u32 = 4;
+/// Rounds after which the filter is at its narrowest: 20 s.
+const NARROWEST: u32 = 80;
+/// The rate of a clock that anyone sells is within this of nominal.
+const MAX_DRIFT: f64 = 1e-3;
+/// Seconds in which the position closes a distance to the line.
+const PULL_SECONDS: f64 = 2.0;
+/// Seconds over which the pull itself changes.
+const EASE_SECONDS: f64 = 0.25;
+/// Rounds in a row that must lie off the line before the line is moved there.
+const STRAYS: u32 = 4;
+
+impl Steering {
+    /// The most that the ratio departs from the sender's estimated rate to draw the position in: 0.05 %, under
+    /// one hundredth of a semitone.
+    pub const MAX_PULL: f64 = 5e-4;
+
+    /// A steering that waits for its first packet.
+    pub const fn new(config: SteeringConfig) -> Self {
+        Self { config, anchor: None }
+    }
+
+    /// Forgets the sender: the next packet is the first of another one.
+    pub fn restart(&mut self) {
+        self.anchor = None;
+    }
+
+    /// Changes the latency; the position is drawn there, or jumps when it is far.
+    pub fn set_latency(&mut self, latency: Samples) {
+        self.config.latency = latency;
+    }
+
+    /// The offset that places the stream's packets, once the first has come: for [`crate::Timeline::set_offset`].
+    pub fn offset(&self) -> Option<u32> {
+        self.anchor.as_ref().map(|anchor| anchor.offset)
+    }
+
+    /// The sender's media index at the graph's index `now`: what a timeline in this mode wants as its `now`.
+    ///
+    /// Before the first packet it is `now` itself.
+    pub fn index_at(&self, now: MediaIndex) -> MediaIndex {
+        self.anchor.as_ref().map_or(now, |anchor| anchor.index(anchor.line.at(now)))
+    }
+
+    /// The sender's rate against the graph's, as a ratio of samples; absent before the first packet.
+    pub fn rate(&self) -> Option<f64> {
+        self.anchor.as_ref().map(|anchor| anchor.line.slope)
+    }
+
+    /// Takes in a packet of `frames` frames with timestamp `time` that arrived at the graph's index `now`.
+    pub fn handle_packet(&mut self, now: MediaIndex, time: MediaTime, frames: Samples) {
+        let nominal = self.nominal();
+        let Some(anchor) = &mut self.anchor else {
+            // Its last sample is now: the earliest that is possible.
+            let origin = now.offset_by(-i64::from(frames.0));
+            self.anchor = Some(Anchor {
+                offset: time.to_wire().wrapping_sub(origin.0 as u32),
+                origin,
+                line: Line { x: now, y: f64::from(frames.0), slope: nominal, rounds: 0, strays: 0 },
+                round: Round { start: now, earliest: Some(0.0) },
+                position: None,
+                pull: 0.0,
+            });
+            return;
+        };
+        let length = i64::from(self.config.graph_rate.hz() / ROUNDS_A_SECOND);
+        let elapsed = now.since(anchor.round.start);
+        if elapsed >= length || elapsed < -length {
+            let earliest = anchor.round.earliest.take();
+            anchor.round.start = now;
+            let far = f64::from(self.config.stream_rate.hz()) / 10.0;
+            if earliest.is_some_and(|earliest| earliest.abs() > far) || elapsed < -length {
+                // A whole round lies elsewhere: the sender's time has jumped, or the graph's.
+                self.anchor = None;
+                return self.handle_packet(now, time, frames);
+            }
+            if let Some(earliest) = earliest {
+                anchor.line.follow(now, earliest, nominal, self.config.stream_rate);
+            }
+        }
+        let index = anchor.index(anchor.line.at(now)).nearest(time, anchor.offset);
+        let end = index.plus(frames).since(anchor.origin) as f64;
+        let early = end - anchor.line.at(now);
+        anchor.round.earliest = Some(anchor.round.earliest.map_or(early, |earliest| earliest.max(early)));
+    }
+
+    /// Says where to read in the graph cycle of `frames` frames that begins at `now`; nothing before the first packet.
+    pub fn poll_step(&mut self, now: MediaIndex, frames: Samples) -> Option<Step> {
+        let nominal = self.nominal();
+        let stream_hz = f64::from(self.config.stream_rate.hz());
+        let latency = f64::from(self.config.latency.0);
+        let anchor = self.anchor.as_mut()?;
+        let target = anchor.line.at(now) - latency;
+        // Closer than 50 ms is drawn in; that takes two minutes at most and nobody hears it.
+        let reach = stream_hz / 20.0;
+        let near = anchor.position.filter(|position| (target - position).abs() <= reach);
+        let jumped = near.is_none();
+        // The line cannot lie before the first index; a stream read that early is silence anyway.
+        let position = near.unwrap_or_else(|| floor(target).max(-(anchor.origin.0 as f64)));
+        if jumped {
+            anchor.pull = 0.0;
+        } else {
+            let wanted = (target - position) / (PULL_SECONDS * stream_hz);
+            let ease = f64::from(frames.0) / (EASE_SECONDS * f64::from(self.config.graph_rate.hz()));
+            anchor.pull += (wanted.clamp(-Self::MAX_PULL, Self::MAX_PULL) - anchor.pull) * ease.min(1.0);
+        }
+        anchor.position = Some(position);
+        Some(Step { at: anchor.index(position), ratio: anchor.line.slope + anchor.pull * nominal, jumped })
+    }
+
+    /// Reports how many frames of the stream the resampler took since the last step.
+    pub fn consumed(&mut self, frames: Samples) {
+        if let Some(position) = self.anchor.as_mut().and_then(|anchor| anchor.position.as_mut()) {
+            *position += f64::from(frames.0);
+        }
+    }
+
+    fn nominal(&self) -> f64 {
+        f64::from(self.config.stream_rate.hz()) / f64::from(self.config.graph_rate.hz())
+    }
+}
+
+impl Anchor {
+    fn index(&self, position: f64) -> MediaIndex {
+        self.origin.offset_by(floor(position) as i64)
+    }
+}
+
+impl Line {
+    fn at(&self, x: MediaIndex) -> f64 {
+        self.y + x.since(self.x) as f64 * self.slope
+    }
+
+    /// Takes in that the earliest packet of a round, which ends at `now`, was `early` samples before the line.
+    fn follow(&mut self, now: MediaIndex, early: f64, nominal: f64, rate: Rate) {
+        let elapsed = now.since(self.x) as f64;
+        self.y = self.at(now);
+        self.x = now;
+        self.rounds += 1;
+        // Half a millisecond: a clock cannot have moved so far, the path has.
+        let stray = f64::from(rate.hz()) / 2000.0;
+        if self.rounds > NARROWEST / 8 && early.abs() > stray {
+            self.strays += 1;
+            if self.strays >= STRAYS {
+                self.strays = 0;
+                self.y += early;
+            }
+            return;
+        }
+        self.strays = 0;
+        // The gains of a least-squares line through k points, held at the narrowest.
+        let k = f64::from(self.rounds.min(NARROWEST));
+        let norm = (k + 1.0) * (k + 2.0);
+        self.y += early * (4.0 * k + 2.0) / norm;
+        if self.rounds > 1 && elapsed > 0.0 {
+            let length = f64::from(rate.hz()) / (nominal * f64::from(ROUNDS_A_SECOND));
+            self.slope += 6.0 / norm * early / elapsed.max(length);
+            self.slope = self.slope.clamp(nominal * (1.0 - MAX_DRIFT), nominal * (1.0 + MAX_DRIFT));
+        }
+    }
+}
+
+/// The largest integer that is not above `value` (`core` has no `floor`); exact below 2^53.
+fn floor(value: f64) -> f64 {
+    let whole = value as i64 as f64;
+    if whole > value { whole - 1.0 } else { whole }
+}
