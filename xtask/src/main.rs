@@ -5,8 +5,10 @@
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod lab;
 mod licences;
 mod packages;
+mod products;
 mod refusal;
 mod rules;
 mod setup;
@@ -14,6 +16,7 @@ mod steps;
 mod targets;
 mod test;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -36,6 +39,18 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Runs checks in virtual studios: network namespaces with hosts, PipeWire, our programs and peers.
+    Lab {
+        /// Names of checks; all without any.
+        names: Vec<String>,
+        /// Prints the names and what they are about.
+        #[arg(long)]
+        list: bool,
+        #[arg(long, hide = true, requires = "products")]
+        inside: Option<String>,
+        #[arg(long, hide = true)]
+        products: Option<PathBuf>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -43,6 +58,19 @@ fn main() -> ExitCode {
     let outcome = match arguments.task {
         Task::Setup => setup::run(packages::Use::Everything),
         Task::Test { full } => test::run(full),
+        Task::Lab { inside: Some(name), products: Some(products), .. } => {
+            // What went wrong is in the report; printed here too it would disturb the outer program's lines.
+            return if lab::run_inside(&name, products).is_ok() {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            };
+        }
+        Task::Lab { list: true, .. } => {
+            lab::list();
+            Ok(())
+        }
+        Task::Lab { names, .. } => lab::run(&names),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

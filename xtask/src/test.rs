@@ -1,9 +1,11 @@
 //! `cargo xtask test`: everything that must hold, each step with its duration.
 
+use wireloom_lab::checks::CHECKS;
+
 use crate::cargo::{cargo, host_target, metadata};
 use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
-use crate::{licences, rules, setup, targets};
+use crate::{lab, licences, products, rules, setup, targets};
 
 /// Runs every check that exists. Errors: any of them failed.
 pub fn run(full: bool) -> anyhow::Result<()> {
@@ -33,6 +35,15 @@ pub fn run(full: bool) -> anyhow::Result<()> {
     }
     targets::bare_metal(&mut steps);
     targets::arm(&mut steps);
+    match lab::ask_permission() {
+        Ok(()) => match products::build(&mut steps) {
+            Ok(products) => lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products),
+            Err(error) => println!("the lab was not tried: {error:#}"),
+        },
+        Err(error) => {
+            steps.step("lab", |_| Outcome::Failed(format!("{error:#}")));
+        }
+    }
     steps.finish()
 }
 

@@ -22,6 +22,8 @@ use signal_hook::iterator::Signals;
 const DIRECTORY: &str = "WIRELOOM_STUDIO";
 /// Start of the directory's name. Short: a socket's path has room for 108 bytes.
 const PREFIX: &str = "wireloom-";
+/// File in the directory that the inner program leaves its report in.
+const REPORT: &str = "report";
 /// How long the inner program may take to tidy up after an interruption.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -37,10 +39,15 @@ pub enum Permission {
 }
 
 /// How the inner program ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ending {
-    /// By itself, with this exit code.
-    Exit(u8),
+    /// By itself.
+    Exit {
+        /// Its exit code.
+        code: u8,
+        /// What it left with [`report`].
+        report: String,
+    },
     /// By SIGINT, SIGTERM or SIGHUP to the outer program.
     Interrupted,
 }
@@ -82,7 +89,8 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
         }
         if let Some(status) = child.try_wait()? {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
-            return Ok(Ending::Exit(code.unwrap_or(1)));
+            let report = std::fs::read_to_string(directory.path.join(REPORT)).unwrap_or_default();
+            return Ok(Ending::Exit { code: code.unwrap_or(1), report });
         }
     }
     bail!("the signal queue ended")
@@ -91,6 +99,12 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
 /// Whether this is the inner program; [`crate::Studio::new`] works only there.
 pub fn is_inside() -> bool {
     std::env::var_os(DIRECTORY).is_some()
+}
+
+/// Leaves a text for the outer program, which gets it with [`Ending::Exit`].
+pub fn report(text: &str) -> anyhow::Result<()> {
+    let directory = std::env::var_os(DIRECTORY).context("there is no outer program")?;
+    Ok(std::fs::write(Path::new(&directory).join(REPORT), text)?)
 }
 
 /// The studio's directory, for the inner program; from here on it ends with the outer one.

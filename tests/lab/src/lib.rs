@@ -8,12 +8,14 @@
 //! Everything that is started ends with the program, however that ends.
 #![forbid(unsafe_code)]
 
+pub mod checks;
 mod comparison;
 mod host;
 pub mod isolation;
 mod peers;
 mod pipewire;
 mod process;
+mod products;
 mod recording;
 mod signal;
 mod studio;
@@ -23,8 +25,9 @@ pub mod wait;
 pub use comparison::{Comparison, Gap, Slip};
 pub use host::Host;
 pub use peers::{RtpStream, gstreamer};
-pub use pipewire::{GraphNode, PipeWire, PipeWireOptions};
+pub use pipewire::{GraphNode, PipeWire, PipeWireOptions, Recorder};
 pub use process::Process;
+pub use products::Products;
 pub use recording::Recording;
 pub use signal::PositionCode;
 pub use studio::Studio;

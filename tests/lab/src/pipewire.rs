@@ -131,6 +131,10 @@ impl<'a> PipeWire<'a> {
     pub fn recorder(&mut self, name: &str, channels: usize, limit: Duration) -> anyhow::Result<Recorder> {
         let path = self.host.directory().join(format!("{name}.wav"));
         let labels: Vec<String> = (0..channels).map(|channel| format!("AUX{channel}")).collect();
+        // Ports come from the session manager, or from the stream itself when told so.
+        let properties = format!(
+            "{{ node.name = {name} adapter.auto-port-config = {{ mode = dsp position = preserve }} }}"
+        );
         let mut command = self.host.command("pw-record");
         command
             .args([
@@ -143,7 +147,7 @@ impl<'a> PipeWire<'a> {
                 "--channels",
                 &channels.to_string(),
             ])
-            .args(["--channel-map", &labels.join(","), "-P", &format!("{{ node.name = {name} }}")])
+            .args(["--channel-map", &labels.join(","), "-P", &properties])
             .args(["--latency", "256"])
             .arg(&path);
         let process = self.host.start(name, command)?;

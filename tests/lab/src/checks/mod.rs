@@ -1,0 +1,35 @@
+//! What the lab checks, one entry a feature; each runs in a studio of its own.
+
+mod graph;
+mod network;
+mod peers;
+
+use crate::products::Products;
+use crate::studio::Studio;
+
+/// One thing that must hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    /// What it is called on the command line.
+    pub name: &'static str,
+    /// What must hold, in a few words.
+    pub about: &'static str,
+    /// Tries it; a remark with the figures when it holds.
+    pub run: fn(&mut Studio, &Products) -> anyhow::Result<String>,
+}
+
+/// All checks, in the order in which they run: what others stand on comes first.
+pub const CHECKS: &[Check] = &[
+    Check { name: "network", about: "hosts reach each other and nothing else", run: network::run },
+    Check {
+        name: "peers",
+        about: "GStreamer to GStreamer is exact, so the ruler is straight",
+        run: peers::run,
+    },
+    Check { name: "graph", about: "the private PipeWire passes samples on exactly", run: graph::run },
+];
+
+/// Finds a check by name.
+pub fn find(name: &str) -> Option<&'static Check> {
+    CHECKS.iter().find(|check| check.name == name)
+}

@@ -1,0 +1,106 @@
+//! `cargo xtask lab`: runs the checks of `tests/lab`, each in a virtual studio of its own.
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use wireloom_lab::checks::{CHECKS, Check, find};
+use wireloom_lab::isolation::{self, Ending, Permission};
+use wireloom_lab::{Products, Studio};
+
+use crate::packages::Use;
+use crate::refusal::Refusal;
+use crate::steps::{Outcome, Steps};
+use crate::{products, setup};
+
+/// Runs the checks with these names, or all. Errors: one failed, or there is none of that name.
+pub fn run(names: &[String]) -> anyhow::Result<()> {
+    let chosen = choose(names)?;
+    setup::run(Use::Test)?;
+    let mut steps = Steps::new();
+    ask_permission()?;
+    let products = products::build(&mut steps)?;
+    run_checks(&mut steps, &chosen, &products);
+    steps.finish()
+}
+
+/// Prints the names and what they are about.
+pub fn list() {
+    for check in CHECKS {
+        println!("{:<12} {}", check.name, check.about);
+    }
+}
+
+/// Runs each check as a step.
+pub fn run_checks(steps: &mut Steps, checks: &[&Check], products: &Products) {
+    for check in checks {
+        let name = format!("lab {}: {}", check.name, check.about);
+        let start = Instant::now();
+        let mut interrupted = false;
+        steps.step(&name, |_| {
+            let folder = products.folder().as_os_str();
+            let arguments =
+                ["lab".as_ref(), "--inside".as_ref(), check.name.as_ref(), "--products".as_ref(), folder];
+            match isolation::run(&arguments) {
+                Ok(Ending::Exit { code: 0, report }) => Outcome::Passed(report),
+                Ok(Ending::Exit { code, report }) if report.is_empty() => {
+                    Outcome::Failed(format!("ended with exit code {code} after {:?}", start.elapsed()))
+                }
+                Ok(Ending::Exit { report, .. }) => Outcome::Failed(report),
+                Ok(Ending::Interrupted) => {
+                    interrupted = true;
+                    Outcome::Failed("interrupted".to_owned())
+                }
+                Err(error) => Outcome::Failed(format!("{error:#}")),
+            }
+        });
+        if interrupted {
+            return;
+        }
+    }
+}
+
+/// Runs one check where we are; only inside of a studio.
+pub fn run_inside(name: &str, products: PathBuf) -> anyhow::Result<()> {
+    let check = find(name).context("no such check")?;
+    let outcome = Studio::new().and_then(|mut studio| (check.run)(&mut studio, &Products::new(products)));
+    match outcome {
+        Ok(remark) => isolation::report(&remark),
+        Err(error) => {
+            isolation::report(&format!("{error:#}"))?;
+            Err(error)
+        }
+    }
+}
+
+/// Says what can be done where namespaces are refused. Errors: they are.
+pub fn ask_permission() -> anyhow::Result<()> {
+    if let Permission::Refused(why) = isolation::permission()? {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        return Err(Refusal(format!(
+            "the virtual studio needs namespaces, and this user may not have any ({why}).\n\
+             It touches nothing of this machine's network; as root it may be had:\n  \
+             sudo --preserve-env=PATH,HOME cargo xtask {}",
+            arguments.join(" ")
+        ))
+        .into());
+    }
+    Ok(())
+}
+
+fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Check>> {
+    if names.is_empty() {
+        return Ok(CHECKS.iter().collect());
+    }
+    let mut chosen = Vec::new();
+    for name in names {
+        match find(name) {
+            Some(check) => chosen.push(check),
+            None => {
+                let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+                bail!("there is no check called {name}; there are {}", known.join(", "));
+            }
+        }
+    }
+    Ok(chosen)
+}

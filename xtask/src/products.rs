@@ -1,0 +1,37 @@
+//! What the virtual studio runs: built by cargo, and the module under the name that PipeWire looks for.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use wireloom_lab::Products;
+
+use crate::cargo::{cargo, metadata};
+use crate::steps::Steps;
+
+/// Packages whose programs a studio runs, and the module.
+const PACKAGES: &[&str] =
+    &["wireloom-pw-module", "wireloom-clock-daemon", "wireloom-session-agent", "wireloom-cli"];
+
+/// Builds everything that runs in the studio, for development: overflow is checked, the audio path is optimised.
+pub fn build(steps: &mut Steps) -> anyhow::Result<Products> {
+    let selected = PACKAGES.iter().flat_map(|name| ["-p", name]);
+    steps.require("build module and programs", cargo(&["build", "--locked"]).args(selected))?;
+    let metadata = metadata()?;
+    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
+    let folder = PathBuf::from(target).join("debug");
+    name_module(&folder)?;
+    Ok(Products::new(folder))
+}
+
+/// Cargo writes underscores where PipeWire's modules have hyphens.
+pub fn name_module(folder: &Path) -> anyhow::Result<PathBuf> {
+    let built = folder.join("libpipewire_module_wireloom.so");
+    let modules = folder.join("pipewire");
+    std::fs::create_dir_all(&modules)?;
+    let named = modules.join("libpipewire-module-wireloom.so");
+    // By way of a new file: a daemon that has the old one mapped must not see it change.
+    let new = modules.join("new");
+    std::fs::copy(&built, &new).with_context(|| format!("copying {}", built.display()))?;
+    std::fs::rename(&new, &named)?;
+    Ok(named)
+}
