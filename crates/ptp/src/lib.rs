@@ -17,9 +17,14 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod bmca;
 pub mod config;
 pub mod engine;
+pub mod estimator;
+mod exchange;
+mod foreign;
 pub mod line;
+mod random;
 pub mod status;
 pub mod v2;
 

@@ -68,10 +68,14 @@ pub struct Line {
 impl Line {
     /// The time at `raw` nanoseconds of base B. Saturates at the ends of the timescale.
     pub const fn at(&self, raw: i64) -> TaiTime {
-        let elapsed = raw as i128 - self.base as i128;
-        let time = self.time.as_nanos() as i128 + elapsed + ((elapsed * self.rate as i128) >> RATE_BITS);
-        TaiTime::from_nanos(saturate(time))
+        read(self.base, self.time, self.rate, raw)
     }
+}
+
+/// P(`raw`) of the line through (`base`, `time`) with `rate`.
+pub(crate) const fn read(base: i64, time: TaiTime, rate: i64, raw: i64) -> TaiTime {
+    let elapsed = raw as i128 - base as i128;
+    TaiTime::from_nanos(saturate(time.as_nanos() as i128 + elapsed + ((elapsed * rate as i128) >> RATE_BITS)))
 }
 
 pub(crate) const fn saturate(value: i128) -> i64 {

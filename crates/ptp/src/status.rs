@@ -145,6 +145,8 @@ pub struct Counters {
     pub origin_not_rising: u64,
     /// Exchanges further than 10 ms from the prediction while LOCKED.
     pub outliers: u64,
+    /// Exchanges before there was anything to compare them with.
+    pub too_early: u64,
     /// Timestamps of our own transmissions that never came.
     pub transmit_timestamp_missing: u64,
     /// Messages or events that found our own queue full.
