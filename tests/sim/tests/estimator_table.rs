@@ -29,6 +29,7 @@ fn both(sync: Pdv, request: Pdv) -> Link {
 fn world(row: &Row, seed: u64) -> (World, NodeId, NodeId) {
     let mut world = World::new(seed);
     let leader = world.add_leader(ScriptedLeader::new(1, EPOCH));
+    world.leader(leader).stamper = Stamper::EXACT;
     let config =
         Config { oscillator: row.crystal, ..Config::follower(ClockIdentity([2, 0, 0, 0xff, 0xfe, 0, 0, 9])) };
     let engine = world.add_engine(config, row.clock.clone(), Stamper::SOFTWARE);

@@ -457,7 +457,7 @@ impl Estimator {
             self.held_delay = self.noise.floor();
         }
         let age = seconds_between(measurement.at, now);
-        let noise = self.noise.variance(measurement.delay);
+        let noise = self.noise.variance(measurement.delay, measurement.spread);
         self.noise.add_error(error);
         let belief = &mut model.belief;
         let before = belief.frequency;

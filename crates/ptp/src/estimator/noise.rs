@@ -4,6 +4,8 @@
 const ERRORS: usize = 32;
 /// Windows over which the floor of the path delay is taken.
 const DELAYS: usize = 64;
+/// Windows that make a history.
+const ENOUGH: usize = 16;
 /// Timestamping noise that no window beats, in nanoseconds.
 const LEAST: f64 = 150.0;
 /// Makes a median of absolute values a standard deviation (normal distribution).
@@ -30,8 +32,12 @@ impl Noise {
     }
 
     /// Variance of a measurement in ns²; `delay` tells how unlucky its window was.
-    pub(super) fn variance(&self, delay: Option<f64>) -> f64 {
-        let typical = LEAST.max(MEDIAN_TO_SIGMA * self.errors.quantile(1, 2).unwrap_or(0.0));
+    ///
+    /// Before there is a history to judge by, the `spread` of the window's own messages stands in for it.
+    pub(super) fn variance(&self, delay: Option<f64>, spread: f64) -> f64 {
+        let usual = MEDIAN_TO_SIGMA * self.errors.quantile(1, 2).unwrap_or(0.0);
+        let usual = if self.errors.count < ENOUGH { usual.max(spread) } else { usual };
+        let typical = LEAST.max(usual);
         let excess = match (delay, self.floor()) {
             (Some(delay), Some(floor)) => (delay - floor).max(0.0),
             _ => 0.0,
@@ -94,10 +100,10 @@ mod tests {
     fn an_unlucky_window_weighs_less() {
         let mut noise = Noise::new();
         (0..64).for_each(|_| noise.add_delay(2_000.0));
-        assert_eq!(noise.variance(Some(2_000.0)), 150.0 * 150.0);
-        assert_eq!(noise.variance(Some(1_000.0)), 150.0 * 150.0);
-        assert_eq!(noise.variance(Some(2_850.0)), 1_000.0 * 1_000.0);
+        assert_eq!(noise.variance(Some(2_000.0), 0.0), 150.0 * 150.0);
+        assert_eq!(noise.variance(Some(1_000.0), 0.0), 150.0 * 150.0);
+        assert_eq!(noise.variance(Some(2_850.0), 0.0), 1_000.0 * 1_000.0);
         (0..32).for_each(|_| noise.add_error(-1_000.0));
-        assert!((noise.variance(None) - 1_480.0 * 1_480.0).abs() < 1.0);
+        assert!((noise.variance(None, 9e9) - 1_480.0 * 1_480.0).abs() < 1.0);
     }
 }
