@@ -12,7 +12,7 @@ pub mod checks;
 mod comparison;
 mod host;
 pub mod isolation;
-mod peers;
+pub mod peers;
 mod pipewire;
 mod process;
 mod products;
@@ -24,7 +24,7 @@ pub mod wait;
 
 pub use comparison::{Comparison, Gap, Slip};
 pub use host::Host;
-pub use peers::{RtpStream, gstreamer};
+pub use peers::RtpStream;
 pub use pipewire::{GraphNode, PipeWire, PipeWireOptions, Recorder};
 pub use process::Process;
 pub use products::Products;

@@ -20,13 +20,14 @@ pub struct Check {
 
 /// All checks, in the order in which they run: what others stand on comes first.
 pub const CHECKS: &[Check] = &[
-    Check { name: "network", about: "hosts reach each other and nothing else", run: network::run },
+    Check { name: "network", about: "hosts reach what they should and nothing else", run: network::run },
     Check {
         name: "peers",
-        about: "GStreamer to GStreamer is exact, so the ruler is straight",
-        run: peers::run,
+        about: "peers exchange samples exactly, so the ruler is straight",
+        run: peers::audio,
     },
-    Check { name: "graph", about: "the private PipeWire passes samples on exactly", run: graph::run },
+    Check { name: "peers-clock", about: "ptp4l follows ptp4l", run: peers::clock },
+    Check { name: "graph", about: "a private PipeWire passes samples on exactly", run: graph::run },
 ];
 
 /// Finds a check by name.

@@ -1,6 +1,5 @@
 //! GStreamer as RTP sender and receiver.
 
-use std::io::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -8,9 +7,6 @@ use anyhow::Context;
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::process::Process;
-
-/// Frames handed over at a time; GStreamer reads ahead at most a few of these.
-const BLOCK: usize = 4800;
 
 /// Sends the stream's [`crate::PositionCode`] from its frame 0 on, until the process is dropped.
 ///
@@ -28,15 +24,7 @@ pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
     );
     let mut process =
         host.spawn("gst-launch-1.0", std::iter::once("-q").chain(pipeline.split_whitespace()))?;
-    let mut stdin = process.stdin().context("a piped input")?;
-    let code = stream.code();
-    std::thread::Builder::new().name("signal".into()).spawn(move || {
-        let mut frame = 0;
-        // The pipe fills up and holds us back; it breaks when GStreamer ends.
-        while stdin.write_all(&code.network_bytes(frame, BLOCK)).is_ok() {
-            frame += BLOCK as u64;
-        }
-    })?;
+    super::feed(process.stdin().context("a piped input")?, stream.code())?;
     Ok(process)
 }
 

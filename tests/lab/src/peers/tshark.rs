@@ -1,0 +1,109 @@
+//! tshark: what the packets on the wire say, read by a decoder that is not ours.
+
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::host::Host;
+use crate::peers::RtpStream;
+use crate::process::Process;
+
+/// What tshark read from one RTP packet.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RtpFrame {
+    /// When it passed, in seconds of the machine's clock.
+    pub time: f64,
+    /// RTP sequence number.
+    pub sequence: u16,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// RTP payload type.
+    pub payload_type: u8,
+    /// RTP synchronisation source.
+    pub ssrc: u32,
+    /// Octets after the RTP header.
+    pub payload: usize,
+    /// IP time to live.
+    pub ttl: u8,
+    /// Differentiated services code point.
+    pub dscp: u8,
+}
+
+const FIELDS: [&str; 8] = [
+    "frame.time_epoch",
+    "rtp.seq",
+    "rtp.timestamp",
+    "rtp.p_type",
+    "rtp.ssrc",
+    "udp.length",
+    "ip.ttl",
+    "ip.dsfield.dscp",
+];
+
+/// A capture that ends by itself after `packets` packets of the stream.
+pub struct Capture {
+    process: Process,
+}
+
+impl Capture {
+    /// Starts capturing on the host's `eth0`; returns when packets are being captured.
+    pub fn start(host: &Host, stream: &RtpStream, packets: usize) -> anyhow::Result<Self> {
+        let filter = format!("udp port {} and host {}", stream.port, stream.address);
+        let decode = format!("udp.port=={},rtp", stream.port);
+        let count = packets.to_string();
+        let fixed = [
+            "-i",
+            "eth0",
+            "-l",
+            "-f",
+            &filter,
+            "-d",
+            &decode,
+            "-c",
+            &count,
+            "-T",
+            "fields",
+            "-E",
+            "separator=;",
+        ];
+        let fields = FIELDS.iter().flat_map(|field| ["-e", field]);
+        let mut process = host.spawn("tshark", fixed.into_iter().chain(fields))?;
+        process.says("Capturing on", crate::wait::SOON)?;
+        Ok(Self { process })
+    }
+
+    /// Waits for the end and returns the packets in the order in which they passed.
+    pub fn finish(mut self, limit: Duration) -> anyhow::Result<Vec<RtpFrame>> {
+        self.process.succeeds(limit)?;
+        let log = self.process.log();
+        let lines = log.lines().filter(|line| line.matches(';').count() == FIELDS.len() - 1);
+        lines.map(|line| parse(line).with_context(|| format!("tshark printed {line:?}"))).collect()
+    }
+}
+
+fn parse(line: &str) -> Option<RtpFrame> {
+    let mut fields = line.split(';');
+    Some(RtpFrame {
+        time: fields.next()?.parse().ok()?,
+        sequence: fields.next()?.parse().ok()?,
+        timestamp: fields.next()?.parse().ok()?,
+        payload_type: fields.next()?.parse().ok()?,
+        ssrc: u32::from_str_radix(fields.next()?.strip_prefix("0x")?, 16).ok()?,
+        payload: fields.next()?.parse::<usize>().ok()?.checked_sub(8 + 12)?,
+        ttl: fields.next()?.parse().ok()?,
+        dscp: fields.next()?.parse().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_fields_is_read() {
+        let frame = parse("1795260000.123456789;65535;4294967295;98;0x1234abcd;308;32;34").expect("complete");
+        assert_eq!((frame.sequence, frame.timestamp, frame.payload), (65_535, u32::MAX, 288));
+        assert_eq!((frame.ssrc, frame.ttl, frame.dscp), (0x1234_abcd, 32, 34));
+        assert_eq!(parse("1.0;1;2;98;0x1;7;32;34"), None, "too short for an RTP header");
+    }
+}
