@@ -61,7 +61,7 @@ pub struct Counters {
     pub foreign: u64,
     /// Times the sender restarted or jumped.
     pub restarts: u64,
-    /// Frames that were played as silence because nothing was there, from the first packet on.
+    /// Frames that were played as silence because nothing was there, from the first frame that was heard on.
     pub gap_frames: u64,
     /// Times playing changed from sound to a gap.
     pub gaps: u64,

@@ -111,13 +111,14 @@ impl Ring {
 
     /// Looks through the frames `at..at + frames`; `sounding` says whether the frame before them was fresh.
     pub fn survey(&self, at: MediaIndex, frames: usize, sounding: bool) -> Survey {
-        let mut survey = Survey { fresh: 0, falls: 0, ends_fresh: sounding };
+        let mut survey = Survey { fresh: 0, before: 0, falls: 0, ends_fresh: sounding };
         for piece in self.pieces(at, frames) {
             let mut done = 0;
             while done < piece.len {
                 let (len, fresh) = self.run(piece.slot + done, piece.len - done);
                 let len = len.max(1);
                 survey.fresh += if fresh { len } else { 0 };
+                survey.before += if survey.fresh == 0 { len } else { 0 };
                 survey.falls += usize::from(survey.ends_fresh && !fresh);
                 survey.ends_fresh = fresh;
                 done += len;
@@ -132,6 +133,8 @@ impl Ring {
 pub(crate) struct Survey {
     /// Fresh frames.
     pub fresh: usize,
+    /// Frames before the first fresh one.
+    pub before: usize,
     /// Times that a fresh frame was followed by one that is not.
     pub falls: usize,
     /// The last frame is fresh.
@@ -170,7 +173,7 @@ mod tests {
         assert_eq!(ring.run(94, 256), (156, false));
         assert_eq!(
             ring.survey(MediaIndex(200), 256, true),
-            Survey { fresh: 100, falls: 2, ends_fresh: false }
+            Survey { fresh: 100, before: 50, falls: 2, ends_fresh: false }
         );
         ring.mark(MediaIndex(256 + 63), 2, false);
         assert_eq!(ring.run(0, 94), (63, true));

@@ -85,7 +85,7 @@ impl Listening {
         };
         let silent = now.since(current.heard).unsigned_abs() > silence;
         if ssrc != current.ssrc && self.aliases.get(leg) != Some(&Some(ssrc)) {
-            let is_copy = leg != current.leg && current.confirmed && current.agrees(&current.last, &mark);
+            let is_copy = leg != current.leg && current.agrees(&current.last, &mark);
             if silent {
                 return self.adopt(now, leg, ssrc, mark, true);
             }

@@ -94,8 +94,8 @@ struct Play {
     next: MediaIndex,
     /// Something has been read.
     started: bool,
-    /// A packet has been placed.
-    fed: bool,
+    /// A frame of the stream has been read.
+    heard: bool,
     /// The last frame read was there.
     sounding: bool,
     /// Frames of the last read: arrivals are no finer than that.
@@ -117,7 +117,7 @@ impl Timeline {
             counters: Counters::default(),
             types: PayloadTypes::new(config.payload_type),
             pcm: PcmWatch::new(config.encoding, config.channels),
-            play: Play { next: MediaIndex(0), started: false, fed: false, sounding: false, quantum: 0 },
+            play: Play { next: MediaIndex(0), started: false, heard: false, sounding: false, quantum: 0 },
             extremes: Window::default(),
             history,
             config,
@@ -195,8 +195,7 @@ impl Timeline {
     ///
     /// Every frame of every channel that `out` has is written: samples where they are there, 0.0 where not; of a
     /// slice that is shorter than `frames` its length. Reading further back than the history, or ahead, is a jump
-    /// of the graph: what lies outside the new window is forgotten. At most one ring of frames is read; more is
-    /// silence.
+    /// of the graph: what lies outside the new window is forgotten. What would reach beyond the ring is silence.
     pub fn read(&mut self, at: MediaIndex, frames: Samples, out: &mut (impl PlanarMut + ?Sized)) -> Read {
         self.seek(at);
         let read = self.copy(at, frames, out, None);
@@ -339,7 +338,6 @@ impl Timeline {
         let at = index.plus(Samples(skip));
         self.write(at, (frames - skip) as usize, payload.get(from..).unwrap_or_default());
         self.counters.packets += 1;
-        self.play.fed = true;
         Placement::Placed
     }
 
@@ -382,7 +380,7 @@ impl Timeline {
         fading: Option<MediaIndex>,
     ) -> Read {
         let frames = frames.0 as usize;
-        let known = frames.min(self.ring.frames());
+        let known = self.reach(at, frames);
         let survey = self.ring.survey(at, known, self.play.sounding);
         for channel in 0..usize::from(self.config.channels.count()) {
             let Some(out) = out.channel_mut(channel) else { continue };
@@ -398,17 +396,25 @@ impl Timeline {
             let peak = out.iter().fold(self.extremes.peak, |peak, sample| peak.max(sample.abs()));
             self.extremes.peak = peak;
         }
-        if self.play.fed {
-            self.counters.gap_frames += (frames - survey.fresh) as u64;
+        if self.play.heard || survey.fresh > 0 {
+            let before = if self.play.heard { 0 } else { survey.before }; // a beginning is no gap
+            self.play.heard = true;
+            self.counters.gap_frames += (frames - survey.fresh - before) as u64;
             self.counters.gaps += survey.falls as u64;
             self.play.sounding = survey.ends_fresh && known == frames;
         }
         Read { fresh: survey.fresh as u32, gap: (frames - survey.fresh) as u32 }
     }
 
+    /// How many of the frames `at..at + frames` lie before the end of the window: beyond it slots mean other frames.
+    fn reach(&self, at: MediaIndex, frames: usize) -> usize {
+        let end = self.play.next.offset_by(self.room());
+        frames.min(usize::try_from(end.since(at)).unwrap_or(0))
+    }
+
     fn copy_channel(&self, channel: usize, at: MediaIndex, out: &mut [f32]) {
         let mut done = 0;
-        for piece in self.ring.pieces(at, out.len()) {
+        for piece in self.ring.pieces(at, self.reach(at, out.len())) {
             let mut within = 0;
             while within < piece.len {
                 let (len, fresh) = self.ring.run(piece.slot + within, piece.len - within);
@@ -432,21 +438,28 @@ impl Timeline {
 
     /// Mixes the frames from `at` on into `out`, from nothing to all over its length.
     fn fade_channel(&self, channel: usize, at: MediaIndex, out: &mut [f32]) {
+        let length = out.len();
+        let reach = self.reach(at, length);
         let step = 1.0 / (out.len().max(1) as f32);
-        for piece in self.ring.pieces(at, out.len()) {
-            let samples = self.ring.samples(channel, piece);
+        let mut fade = |position: usize, sample: f32| {
+            if let Some(out) = out.get_mut(position) {
+                *out += (sample - *out) * (position + 1) as f32 * step;
+            }
+        };
+        let mut position = 0;
+        for piece in self.ring.pieces(at, reach) {
             let mut within = 0;
             while within < piece.len {
                 let (len, fresh) = self.ring.run(piece.slot + within, piece.len - within);
-                let len = len.max(1);
-                for position in within..within + len {
-                    let Some(out) = out.get_mut(piece.from + position) else { break };
-                    let sample = samples.get(position).copied().filter(|_| fresh).unwrap_or(0.0);
-                    *out += (sample - *out) * (piece.from + position + 1) as f32 * step;
+                let run = Piece { slot: piece.slot + within, from: 0, len: len.max(1) };
+                for sample in self.ring.samples(channel, run) {
+                    fade(position, if fresh { *sample } else { 0.0 });
+                    position += 1;
                 }
-                within += len;
+                within += run.len;
             }
         }
+        (position..length).for_each(|position| fade(position, 0.0));
     }
 
     /// Samples without a packet after which another sender may take over: 100 ms, and two cycles, because a
