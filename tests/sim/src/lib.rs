@@ -13,13 +13,15 @@ mod link;
 mod oscillator;
 mod random;
 mod stamper;
+mod watch;
 mod world;
 
 pub use leader::ScriptedLeader;
-pub use link::{Link, Pdv};
+pub use link::{Answers, Link, Pdv};
 pub use oscillator::Oscillator;
 pub use random::Random;
 pub use stamper::Stamper;
+pub use watch::Watch;
 pub use world::{NodeId, Seen, World};
 
 /// True time, or a span of it, in picoseconds.

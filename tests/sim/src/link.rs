@@ -9,7 +9,7 @@ pub enum Pdv {
     Host,
     /// Exponential with this mean; of the second part, outliers between the third and the fourth.
     Exponential(f64, f64, f64, f64),
-    /// 20 s of every minute uniform up to the first, else exponential with mean of the second.
+    /// The second third of every minute uniform up to the first, else exponential with mean of the second.
     Bursts(f64, f64),
     /// Uniform up to the first; of the second part, nothing.
     Uniform(f64, f64),
@@ -29,7 +29,7 @@ impl Pdv {
             }
             Self::Exponential(_, part, low, high) if random.chance(part) => random.between(low, high),
             Self::Exponential(mean, ..) => random.exponential(mean),
-            Self::Bursts(most, _) if now.rem_euclid(secs(60)) < secs(20) => random.between(0.0, most),
+            Self::Bursts(most, _) if now.rem_euclid(secs(60)) / secs(20) == 1 => random.between(0.0, most),
             Self::Bursts(_, mean) => random.exponential(mean),
             Self::Uniform(_, none) if random.chance(none) => 0.0,
             Self::Uniform(most, _) => random.between(0.0, most),
@@ -53,6 +53,27 @@ impl Pdv {
     }
 }
 
+/// Which Delay_Resp get through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answers {
+    /// None.
+    Never,
+    /// All.
+    Always,
+    /// Those of the first 0.2 s of every so many seconds.
+    Every(i64),
+}
+
+impl Answers {
+    const fn are_lost(self, now: True) -> bool {
+        match self {
+            Self::Never => true,
+            Self::Always => false,
+            Self::Every(seconds) => now.rem_euclid(secs(seconds)) > ms(200),
+        }
+    }
+}
+
 /// What the network between any two nodes does to messages.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Link {
@@ -68,8 +89,8 @@ pub struct Link {
     pub duplication: f64,
     /// How many general messages come up to 200 ms late, behind later ones.
     pub reorder: f64,
-    /// Whether Delay_Resp gets through.
-    pub answers: bool,
+    /// Whether Delay_Resp gets through: never, always, or only in the first 0.2 s of so many.
+    pub answers: Answers,
 }
 
 impl Link {
@@ -81,13 +102,13 @@ impl Link {
         loss: 0.0,
         duplication: 0.0,
         reorder: 0.0,
-        answers: true,
+        answers: Answers::Always,
     };
 
     /// When copies of a message that leaves at `now` arrive.
     pub(crate) fn carry(&self, now: True, kind: u8, random: &mut Random) -> [Option<True>; 2] {
         let mut copy = |wanted: bool| {
-            if !wanted || random.chance(self.loss) || (kind == 9 && !self.answers) {
+            if !wanted || random.chance(self.loss) || (kind == 9 && self.answers.are_lost(now)) {
                 return None;
             }
             let queued = match kind {

@@ -1,4 +1,6 @@
 /// A seeded generator (SplitMix64) with the distributions that packets and crystals have.
+///
+/// Its transcendental functions are portable code: a seed means the same on every machine.
 #[derive(Debug, Clone)]
 pub struct Random(u64);
 
@@ -34,7 +36,7 @@ impl Random {
 
     /// Exponential with mean `mean`.
     pub fn exponential(&mut self, mean: f64) -> f64 {
-        -mean * (1.0 - self.unit()).ln()
+        -mean * libm::log(1.0 - self.unit())
     }
 
     /// Normal with mean 0 and standard deviation `sigma`.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use wireloom_ptp::{Config, Engine, Event, PortConfig, Token};
 use wireloom_units::TaiTime;
 
-use crate::{Link, Oscillator, Random, ScriptedLeader, Stamper, True, us};
+use crate::{Link, Oscillator, Random, ScriptedLeader, Stamper, True, Watch, us};
 
 /// Names a node of a world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,7 @@ struct EngineNode {
     stamper: Stamper,
     events: Vec<(True, Event)>,
     wake: Option<True>,
+    watch: Watch,
 }
 
 enum Node {
@@ -93,7 +94,14 @@ impl World {
     pub fn add_engine(&mut self, config: Config, clock: Oscillator, stamper: Stamper) -> NodeId {
         let node = NodeId(self.nodes.len());
         let engine = Box::new(Engine::new(config, self.random.bits()));
-        self.nodes.push(Node::Engine(EngineNode { engine, clock, stamper, events: Vec::new(), wake: None }));
+        self.nodes.push(Node::Engine(EngineNode {
+            engine,
+            clock,
+            stamper,
+            events: Vec::new(),
+            wake: None,
+            watch: Watch::default(),
+        }));
         node
     }
 
@@ -135,6 +143,11 @@ impl World {
     /// What the engine `node` told, and when.
     pub fn events(&self, node: NodeId) -> &[(True, Event)] {
         &self.engine_node(node).events
+    }
+
+    /// What the lines published by the engine `node` were like.
+    pub fn watch(&self, node: NodeId) -> &Watch {
+        &self.engine_node(node).watch
     }
 
     /// The crystal of the engine `node`.
@@ -271,7 +284,13 @@ impl World {
         let now = self.now;
         let Node::Engine(member) = &mut self.nodes[node.0] else { return };
         while let Some(event) = member.engine.poll_event() {
-            member.events.push((now, event));
+            match event {
+                Event::LineChanged => {} // one a second, for a hundred hours
+                _ => member.events.push((now, event)),
+            }
+        }
+        if let Some(line) = member.engine.line() {
+            member.watch.see(line);
         }
         let reading = member.clock.read(now).0;
         if let Some(due) = member.engine.poll_timeout() {

@@ -32,6 +32,8 @@ const JUMP_WINDOWS: u8 = 4;
 const GATE: f64 = 25.0;
 /// Skips in a row after which the filter rather than the measurement is doubted.
 const ESCAPE: u8 = 8;
+/// Unexplained errors in a row on one side after which the filter is doubted, too.
+const UNEXPLAINED: u8 = 3;
 /// Calm windows in a row before LOCKED.
 const CALM_WINDOWS: u8 = 8;
 /// The most that the frequency may move a second for a window to be calm, in parts per billion.
@@ -142,6 +144,7 @@ pub struct Estimator {
     held_delay: Option<f64>,
     measured_delay: Option<f64>,
     frequency: f64,
+    same_side: i8,
     last_error: f64,
     last_sync: Option<(i64, TaiTime)>,
     must_step: bool,
@@ -173,6 +176,7 @@ impl Estimator {
             held_delay: None,
             measured_delay: None,
             frequency: 0.0,
+            same_side: 0,
             last_error: 0.0,
             last_sync: None,
             must_step: false,
@@ -407,7 +411,7 @@ impl Estimator {
         self.acquiring_since = now;
         self.state = ClockState::Acquiring;
         self.locked_since = None;
-        (self.skips, self.calm, self.wild, self.jumps) = (0, 0, 0, 0);
+        (self.skips, self.calm, self.wild, self.jumps, self.same_side) = (0, 0, 0, 0, 0);
         // Without a mapping to hold over there is nothing to do until the first Sync.
         self.window_end = self.output.map(|_| now.saturating_add(self.window_length));
     }
@@ -453,21 +457,41 @@ impl Estimator {
         self.jumps = 0;
         if let Some(delay) = measurement.delay {
             self.measured_delay = Some(delay);
-            self.noise.add_delay(delay);
+            // A frequency that is still wrong moves the two directions apart.
+            if model.belief.sigma_frequency() < 1_000.0 {
+                self.noise.add_delay(delay);
+            }
             self.held_delay = self.noise.floor();
         }
         let age = seconds_between(measurement.at, now);
-        let noise = self.noise.variance(measurement.delay, measurement.spread);
+        let mut noise = self.noise.variance(measurement.delay, measurement.spread);
         self.noise.add_error(error);
         let belief = &mut model.belief;
         let before = belief.frequency;
+        // Errors on one side that neither queueing nor the filter's doubts explain: the doubts are too small.
+        let lucky = self.noise.least_variance(measurement.delay);
+        let unexplained = error * error > 16.0 * lucky.max(belief.innovation_variance(age, lucky));
+        let side = if error > 0.0 { 1 } else { -1 };
+        self.same_side = match self.same_side {
+            _ if !unexplained => 0,
+            count if count.signum() == side => count.saturating_add(side),
+            _ => side,
+        };
+        if self.same_side.unsigned_abs() >= UNEXPLAINED {
+            let drift = error / (f64::from(UNEXPLAINED) * self.window_length as f64 * 1e-9);
+            belief.inflate(error * error, drift * drift);
+            noise = lucky;
+            self.same_side = 0;
+        }
         let gated = error * error > GATE * belief.innovation_variance(age, noise);
         if gated && self.skips < ESCAPE {
             self.skips += 1;
             self.counts.gated += 1;
         } else {
             if gated {
-                belief.inflate(error * error, 1e4);
+                // The frequency may be what is wrong: it had this long to move the phase so far.
+                let drift = error / (f64::from(ESCAPE) * self.window_length as f64 * 1e-9);
+                belief.inflate(error * error, (drift * drift).max(1e4));
             }
             self.skips = 0;
             self.counts.used += 1;

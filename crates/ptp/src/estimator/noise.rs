@@ -28,21 +28,31 @@ impl Noise {
     }
 
     pub(super) fn add_error(&mut self, error: f64) {
-        self.errors.push(error.abs() as f32);
+        self.errors.push(error as f32);
     }
 
     /// Variance of a measurement in ns²; `delay` tells how unlucky its window was.
     ///
     /// Before there is a history to judge by, the `spread` of the window's own messages stands in for it.
     pub(super) fn variance(&self, delay: Option<f64>, spread: f64) -> f64 {
-        let usual = MEDIAN_TO_SIGMA * self.errors.quantile(1, 2).unwrap_or(0.0);
+        let usual = MEDIAN_TO_SIGMA * self.errors.deviation().unwrap_or(0.0);
         let usual = if self.errors.count < ENOUGH { usual.max(spread) } else { usual };
         let typical = LEAST.max(usual);
-        let excess = match (delay, self.floor()) {
+        let deviation = typical + self.excess(delay);
+        deviation * deviation
+    }
+
+    /// The variance that a measurement would have if nothing but its own queueing disturbed it.
+    pub(super) fn least_variance(&self, delay: Option<f64>) -> f64 {
+        let deviation = LEAST + self.excess(delay);
+        deviation * deviation
+    }
+
+    fn excess(&self, delay: Option<f64>) -> f64 {
+        match (delay, self.floor()) {
             (Some(delay), Some(floor)) => (delay - floor).max(0.0),
             _ => 0.0,
-        };
-        (typical + excess) * (typical + excess)
+        }
     }
 
     /// The path delay when nothing queues: the 12th percentile of the last 64.
@@ -75,11 +85,25 @@ impl<const N: usize> Ring<N> {
     /// The value below which `part` of `whole` of the values are.
     fn quantile(&self, part: usize, whole: usize) -> Option<f64> {
         let mut sorted = self.values;
-        let sorted = sorted.get_mut(..self.count)?;
-        let rank = self.count.checked_sub(1)? * part / whole;
-        let (_, value, _) = sorted.select_nth_unstable_by(rank, f32::total_cmp);
-        Some(f64::from(*value))
+        select(sorted.get_mut(..self.count)?, part, whole)
     }
+
+    /// The median distance from the median: an error that all windows share is no noise, it is to be corrected.
+    fn deviation(&self) -> Option<f64> {
+        let mut sorted = self.values;
+        let sorted = sorted.get_mut(..self.count)?;
+        let median = select(sorted, 1, 2)?;
+        for value in &mut *sorted {
+            *value = (*value - median as f32).abs();
+        }
+        select(sorted, 1, 2)
+    }
+}
+
+fn select(values: &mut [f32], part: usize, whole: usize) -> Option<f64> {
+    let rank = values.len().checked_sub(1)? * part / whole;
+    let (_, value, _) = values.select_nth_unstable_by(rank, f32::total_cmp);
+    Some(f64::from(*value))
 }
 
 #[cfg(test)]

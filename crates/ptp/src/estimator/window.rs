@@ -143,7 +143,7 @@ impl Window {
                 luckiest = Some((aged, sample));
             }
             chosen_among = chosen_among.saturating_add(count);
-            if chosen_among >= syncs {
+            if 2 * chosen_among >= syncs {
                 break;
             }
         }
