@@ -13,7 +13,8 @@
 //! | 1 | version (1) in bits 0–31, size of the page in bytes (4096) in bits 32–63 |
 //! | 2 | heartbeat: CLOCK_MONOTONIC_RAW in ns, written at least each 250 ms; 0 = the writer has stopped |
 //! | 3 | number of records (8) in bits 0–31, bytes of one record (128) in bits 32–63 |
-//! | 4–15 | 0 |
+//! | 4 | the boot in which the page was made: the first eight octets of the boot id in memory order; 0 = unknown |
+//! | 5–15 | 0 |
 //! | 16 + 16·i | record i, 0 ≤ i < 8 |
 //! | 144–511 | 0 |
 //!
@@ -45,6 +46,7 @@
 //! preempted or killed in the middle of an update never makes a reader wait: only a writer that *finishes*
 //! updates meanwhile costs a retry, and it publishes at most eight times a second.
 
+mod boot;
 mod clock_pair;
 mod line;
 mod map;

@@ -45,7 +45,8 @@ pub(crate) enum HeaderError {
 
 impl<'a> Page<'a> {
     /// Writes the header of an empty page; the caller has zeroed the rest.
-    pub(crate) fn write_header(self) {
+    pub(crate) fn write_header(self, boot: u64) {
+        self.0[4].store(boot, Ordering::Relaxed);
         self.0[1].store(join(VERSION, PAGE_BYTES as u32), Ordering::Relaxed);
         self.0[3].store(join(CAPACITY as u32, (RECORD_WORDS * 8) as u32), Ordering::Relaxed);
         self.0[0].store(MAGIC, Ordering::Release);
@@ -69,6 +70,10 @@ impl<'a> Page<'a> {
             return Err(HeaderError::Records { count, bytes });
         }
         Ok(())
+    }
+
+    pub(crate) fn boot(self) -> u64 {
+        self.0[4].load(Ordering::Relaxed)
     }
 
     pub(crate) fn heartbeat(self) -> i64 {
@@ -280,7 +285,7 @@ mod tests {
     #[test]
     fn words_lie_where_the_layout_says() {
         let words = empty_page();
-        Page(&words).write_header();
+        Page(&words).write_header(5);
         Page(&words).set_heartbeat(77);
         Page(&words).record(1).expect("second record").write(Some(&numbered(4)));
         let word = |index: usize| words[index].load(Ordering::Relaxed);
@@ -288,6 +293,7 @@ mod tests {
         assert_eq!(word(1), 4096 << 32 | 1);
         assert_eq!(word(2), 77);
         assert_eq!(word(3), 128 << 32 | 8);
+        assert_eq!(word(4), 5);
         let copy = [4 << 32 | 4 << 16 | 4 << 8 | 1, 4, 12, 4, 20, 28, 0];
         assert_eq!(word(32), 2);
         assert_eq!([34, 35, 36, 37, 38, 39, 40].map(word), copy);
@@ -374,7 +380,7 @@ mod tests {
     fn headers_of_others_are_refused() {
         let check = |index: usize, value: u64| {
             let words = empty_page();
-            Page(&words).write_header();
+            Page(&words).write_header(5);
             assert_eq!(Page(&words).check_header(), Ok(()));
             words[index].store(value, Ordering::Relaxed);
             Page(&words).check_header()

@@ -4,6 +4,7 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::boot::this_boot;
 use crate::map::Map;
 use crate::page::{HEARTBEAT_TIMEOUT_NS, HeaderError, PAGE_BYTES, Page};
 use crate::{CAPACITY, Line, Source};
@@ -92,6 +93,13 @@ impl Reader {
     /// False while there is no file at all: then there is nothing better to map.
     pub fn is_replaced(&self) -> bool {
         fs::metadata(&self.path).is_ok_and(|now| (now.dev(), now.ino()) != (self.device, self.inode))
+    }
+
+    /// Whether the page was made since the computer started, so that its lines speak of the present
+    /// CLOCK_MONOTONIC_RAW. False when either boot is unknown. Not for real-time use.
+    pub fn is_of_this_boot(&self) -> bool {
+        let boot = this_boot();
+        boot != 0 && self.page().boot() == boot
     }
 
     /// Where the page was found.

@@ -5,6 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use crate::boot::this_boot;
 use crate::map::Map;
 use crate::page::{PAGE_BYTES, Page, is_clock_rate};
 use crate::{CAPACITY, Line, Source};
@@ -47,7 +48,7 @@ impl Writer {
         file.set_permissions(Permissions::from_mode(0o644))?; // whatever the umask says
         file.set_len(PAGE_BYTES as u64)?;
         let map = Map::writable(&file)?;
-        Page(map.words()).write_header();
+        Page(map.words()).write_header(this_boot());
         Ok(map)
     }
 

@@ -31,6 +31,7 @@ fn a_reader_sees_what_the_writer_publishes_in_place() {
     assert_eq!(reader.lines(), [None; CAPACITY]);
     assert_eq!((reader.best(), reader.heartbeat()), (None, None));
     assert!(!reader.is_alive(0));
+    assert!(reader.is_of_this_boot());
 
     let free = line(Source::FreeRunning, LineState::FreeRunning);
     let ptp = line(Source::PtpV2(0), LineState::Tracking);
