@@ -77,23 +77,22 @@ impl Line {
 
     /// The line's place on the clock ladder, 0 the best; `None` when the state has no time to tell.
     ///
-    /// Network time that is or was locked comes first, then what another program steers (PHC, system), then
-    /// network time that is not trusted yet or any more, then the computer's own oscillator. Holdover stays on
-    /// its rung: a lost leader must not make media jump to another timescale.
+    /// Network time comes first, then what another program steers (PHC, system), then network time that was
+    /// lost for too long, then the computer's own oscillator. Holdover and a change of leaders stay above what
+    /// is no network time: a lost leader must not make media jump to another timescale.
     pub const fn rung(&self) -> Option<u8> {
         use {LineState as State, Source as From};
         Some(match (self.source, self.state) {
-            (_, State::Disabled | State::Listening | State::Acquiring) => return None,
+            (_, State::Disabled | State::Listening) => return None,
             (From::PtpV2(_), State::Locked) => 0,
             (From::PtpV1(_), State::Locked) => 1,
             (From::PtpV2(_) | From::PtpV1(_), State::Leader) => 2,
-            (From::PtpV2(_) | From::PtpV1(_), State::Holdover) => 3,
-            (From::Phc(_), State::Lost) | (From::System, State::Lost) => 7,
+            (From::PtpV2(_) | From::PtpV1(_), State::Holdover | State::Tracking | State::Acquiring) => 3,
+            (From::Phc(_) | From::System, State::Lost) => 7,
             (From::Phc(_), _) => 4,
             (From::System, _) => 5,
-            (From::PtpV2(_) | From::PtpV1(_), State::Tracking) => 6,
-            (From::PtpV2(_) | From::PtpV1(_), State::Lost | State::FreeRunning) => 8,
-            (From::FreeRunning, _) => 9,
+            (From::PtpV2(_) | From::PtpV1(_), State::Lost | State::FreeRunning) => 6,
+            (From::FreeRunning, _) => 8,
         })
     }
 

@@ -69,12 +69,18 @@ fn the_ladder_prefers_locked_network_time() {
         line(Source::PtpV2(0), LineState::Holdover),
         line(Source::Phc(0), LineState::Tracking),
         line(Source::System, LineState::Tracking),
-        line(Source::PtpV2(0), LineState::Tracking),
         line(Source::PtpV2(0), LineState::Lost),
         line(Source::FreeRunning, LineState::FreeRunning),
     ];
     assert!(ladder.map(|line| line.rung()).is_sorted_by(|a, b| a.is_some() && a < b));
-    for state in [LineState::Disabled, LineState::Listening, LineState::Acquiring] {
+    let rung = |state| line(Source::PtpV2(0), state).rung();
+    assert_eq!(
+        rung(LineState::Acquiring),
+        rung(LineState::Holdover),
+        "a change of leaders is no reason to leave"
+    );
+    assert_eq!(rung(LineState::Tracking), rung(LineState::Holdover));
+    for state in [LineState::Disabled, LineState::Listening] {
         assert_eq!(line(Source::PtpV2(0), state).rung(), None);
     }
 }
