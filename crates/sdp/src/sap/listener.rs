@@ -8,11 +8,11 @@ use core::net::IpAddr;
 use wireloom_units::Nanos;
 
 use super::{
-    Change, Hearing, Known, SapError, SapPacket, State, StreamId, Verdict, Via, judge,
+    Counters, Gone, Heard, Hearing, SapError, SapEvent, SapPacket, State, StreamId, Unreadable, Via,
     limits::{Bucket, NEW_ENTRIES, Sources},
     session::{Passed, Reading, Session},
 };
-use crate::{Delivery, Origin, Parsed, Refusal, Stream, read};
+use crate::{Origin, read};
 
 /// Learns which streams are announced on the network (SAP, RFC 2974). Owns no socket and no clock.
 ///
@@ -20,129 +20,22 @@ use crate::{Delivery, Origin, Parsed, Refusal, Stream, read};
 /// flood their entries first.
 #[derive(Debug)]
 pub struct SapListener {
-    sessions: BTreeMap<u64, Session>,
+    pub(super) sessions: BTreeMap<u64, Session>,
     /// Which session a text is, by who sent it; spares reading what was read before.
-    texts: BTreeMap<(IpAddr, u64), u64>,
-    streams: BTreeMap<StreamId, u64>,
-    own: BTreeSet<(IpAddr, String)>,
-    down: BTreeSet<u32>,
-    sources: Sources,
-    new_entries: Bucket,
-    events: VecDeque<SapEvent>,
-    counters: Counters,
-    next: u64,
-    deadline: Option<Nanos>,
-    wall: Option<(Nanos, u64)>,
-    pipewire_seen: bool,
-}
-
-/// What happened. Ids lead to the stream with [`SapListener::stream`] until `Gone` was polled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SapEvent {
-    /// A stream that was not known.
-    Found(StreamId),
-    /// A known stream is described otherwise.
-    Changed {
-        /// Which.
-        id: StreamId,
-        /// How much.
-        change: Change,
-        /// Its sender changed its address.
-        moved: bool,
-    },
-    /// Not heard for three periods.
-    Stale(StreamId),
-    /// Heard again, after it was stale, unannounced or withdrawn.
-    Back(StreamId),
-    /// Deleted by its sender while in use; it goes when it is no longer used, at the latest after 60 s.
-    Withdrawn(StreamId),
-    /// Forgotten.
-    Gone(StreamId, Gone),
-    /// An announcement that nothing can be played of, or another reason for one: see [`SapListener::unreadable`].
-    Unreadable(StreamId),
-    /// Events were lost because nobody polled: compare with [`SapListener::streams`].
-    Overflow,
-}
-
-/// Why a stream was forgotten.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gone {
-    /// Its sender deleted it.
-    Deleted,
-    /// Nothing was heard for ten periods.
-    Silent,
-    /// Its stop time passed.
-    Ended,
-    /// Its session is described without it now, or can be read now.
-    Replaced,
-    /// Others needed the room.
-    Evicted,
-}
-
-/// How many datagrams had which fate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    /// Received in all.
-    pub received: u64,
-    /// Heard again without a change.
-    pub refreshed: u64,
-    /// Our own.
-    pub own: u64,
-    /// Of version 0.
-    pub version_0: u64,
-    /// Truncated.
-    pub short: u64,
-    /// Of an unknown version.
-    pub version: u64,
-    /// Encrypted.
-    pub encrypted: u64,
-    /// Not to be unpacked.
-    pub compressed: u64,
-    /// Not SDP.
-    pub payload_type: u64,
-    /// Described nothing playable.
-    pub unreadable: u64,
-    /// Deletions by another host than the announcer.
-    pub forged: u64,
-    /// Deletions of nothing known.
-    pub unknown_deletion: u64,
-    /// Over a rate limit.
-    pub too_fast: u64,
-    /// No room.
-    pub full: u64,
-    /// Entries that made room for others.
-    pub evicted: u64,
-}
-
-/// A stream and how it is heard.
-#[derive(Debug, Clone, Copy)]
-pub struct Heard<'a> {
-    /// Its name here.
-    pub id: StreamId,
-    /// Its latest description.
-    pub stream: &'a Stream,
-    /// How sure it is.
-    pub state: State,
-    /// By which ways.
-    pub via: &'a [Hearing],
-    /// The description as received.
-    pub raw: &'a [u8],
-}
-
-/// An announcement of which nothing can be played: there is a device, and its description is broken.
-#[derive(Debug, Clone, Copy)]
-pub struct Unreadable<'a> {
-    /// Its name here.
-    pub id: StreamId,
-    /// Why.
-    pub refusal: &'a Refusal,
-    /// Who announced it.
-    pub origin: &'a Origin,
-    /// By which ways it is heard.
-    pub via: &'a [Hearing],
-    /// The description as received.
-    pub raw: &'a [u8],
+    pub(super) texts: BTreeMap<(IpAddr, u64), u64>,
+    pub(super) streams: BTreeMap<StreamId, u64>,
+    pub(super) own: BTreeSet<(IpAddr, String)>,
+    /// Streams that somebody receives.
+    pub(super) in_use: BTreeSet<StreamId>,
+    pub(super) down: BTreeSet<u32>,
+    pub(super) sources: Sources,
+    pub(super) new_entries: Bucket,
+    pub(super) events: VecDeque<SapEvent>,
+    pub(super) counters: Counters,
+    pub(super) next: u64,
+    pub(super) deadline: Option<Nanos>,
+    pub(super) wall: Option<(Nanos, u64)>,
+    pub(super) pipewire_seen: bool,
 }
 
 impl Default for SapListener {
@@ -159,27 +52,12 @@ impl SapListener {
             texts: BTreeMap::new(),
             streams: BTreeMap::new(),
             own: BTreeSet::new(),
+            in_use: BTreeSet::new(),
             down: BTreeSet::new(),
             sources: Sources::new(),
             new_entries: Bucket::FULL,
             events: VecDeque::new(),
-            counters: Counters {
-                received: 0,
-                refreshed: 0,
-                own: 0,
-                version_0: 0,
-                short: 0,
-                version: 0,
-                encrypted: 0,
-                compressed: 0,
-                payload_type: 0,
-                unreadable: 0,
-                forged: 0,
-                unknown_deletion: 0,
-                too_fast: 0,
-                full: 0,
-                evicted: 0,
-            },
+            counters: Counters::ZERO,
             next: 0,
             deadline: None,
             wall: None,
@@ -203,7 +81,7 @@ impl SapListener {
         self.counters.received += 1;
         let result = self.receive(now, from, via, bytes);
         if let Err(error) = result {
-            self.count(error);
+            self.counters.count(error);
         }
         result
     }
@@ -215,7 +93,8 @@ impl SapListener {
         let mut stale = Vec::new();
         self.deadline = None;
         for (&number, session) in &mut self.sessions {
-            match session.pass(now, ntp_now) {
+            let in_use = session.is_used(&self.in_use);
+            match session.pass(now, ntp_now, in_use) {
                 Passed::Nothing => {}
                 Passed::BecameStale => stale.extend(session.ids()),
                 Passed::Silent => gone.push((number, Gone::Silent)),
@@ -254,16 +133,19 @@ impl SapListener {
     /// Somebody receives the stream, or no longer does: what is received is not forgotten for lack of announcements.
     pub fn handle_use(&mut self, id: StreamId, in_use: bool) {
         let Some(&number) = self.streams.get(&id) else { return };
-        let Some(session) = self.sessions.get_mut(&number) else { return };
-        session.in_use.retain(|&known| known != id);
         if in_use {
-            session.in_use.push(id);
-        } else if session.in_use.is_empty() {
-            match session.state {
-                State::Unannounced => self.forget(number, Gone::Silent),
-                State::Withdrawn(_) => self.forget(number, Gone::Deleted),
-                State::Announced | State::Stale => {}
-            }
+            self.in_use.insert(id);
+            return;
+        }
+        self.in_use.remove(&id);
+        let Some(session) = self.sessions.get(&number).filter(|session| !session.is_used(&self.in_use))
+        else {
+            return;
+        };
+        match session.state {
+            State::Unannounced => self.forget(number, Gone::Silent),
+            State::Withdrawn(_) => self.forget(number, Gone::Deleted),
+            State::Announced | State::Stale => {}
         }
     }
 
@@ -348,7 +230,8 @@ impl SapListener {
             self.counters.own += 1;
             return Ok(());
         }
-        if !is_known && !self.new_entries.has_one(now, NEW_ENTRIES) {
+        // Only what may be another version of something this source announced is worth reading then.
+        if !self.new_entries.has_one(now, NEW_ENTRIES) && !self.has_announced(from, &origin) {
             return Err(SapError::TooFast);
         }
         match read(text) {
@@ -360,229 +243,15 @@ impl SapListener {
         }
     }
 
-    /// Takes a description that can be played: new, or another version of something known.
-    fn adopt(&mut self, hearing: Hearing, text: &[u8], parsed: Parsed) -> Result<(), SapError> {
-        let now = hearing.last;
-        let mut streams = parsed.streams;
-        for stream in &mut streams {
-            let (address, _) = stream.destination();
-            if stream.delivery == Delivery::Unicast && [hearing.source, hearing.origin].contains(&address) {
-                stream.delivery = Delivery::SenderAddress(address);
-            }
-            self.pipewire_seen |= stream.vendor.tool.starts_with("PipeWire");
-        }
-        let matches = self.match_streams(now, &streams);
-        let target = matches.iter().find_map(|verdict| Some(*self.streams.get(&verdict.id()?)?));
-        if let Some(number) = target.filter(|&number| self.is_older_copy(number, &hearing, &streams)) {
-            self.hear(number, hearing);
-            return Ok(());
-        }
-        let added = matches.iter().filter(|verdict| verdict.id().is_none()).count();
-        if target.is_none() && !self.new_entries.take(now, NEW_ENTRIES) {
-            return Err(SapError::TooFast);
-        }
-        self.make_room(hearing.source, added, target)?;
-        let origin = streams.first().map(|stream| stream.origin.clone()).unwrap_or_default();
-        self.replace_unreadable(&hearing, &origin);
-        let number = target.unwrap_or_else(|| self.number());
-        let mut named = Vec::with_capacity(streams.len());
-        for (verdict, stream) in matches.into_iter().zip(streams) {
-            named.push((self.settle(verdict, number), stream));
-        }
-        let ids: Vec<StreamId> = named.iter().map(|&(id, _)| id).collect();
-        let session = self
-            .sessions
-            .entry(number)
-            .or_insert_with(|| Session::new(now, Origin::default(), Reading::Streams(Vec::new())));
-        let dropped: Vec<StreamId> = session.ids().into_iter().filter(|id| !ids.contains(id)).collect();
-        session.in_use.retain(|id| ids.contains(id));
-        session.origin = origin;
-        session.raw = text.to_vec();
-        session.reading = Reading::Streams(named);
-        for id in ids {
-            self.streams.insert(id, number);
-        }
-        for id in dropped {
-            self.streams.remove(&id);
-            self.push(SapEvent::Gone(id, Gone::Replaced));
-        }
-        self.hear(number, hearing);
-        Ok(())
-    }
-
-    /// Tells for each stream of a description which known one it is; no known one is taken twice.
-    fn match_streams(&self, now: Nanos, streams: &[Stream]) -> Vec<Verdict<StreamId>> {
-        let mut taken: BTreeSet<StreamId> = BTreeSet::new();
-        let mut verdicts = Vec::with_capacity(streams.len());
-        let known = || {
-            self.sessions.values().flat_map(move |session| {
-                let quiet = session.is_quiet(now);
-                session.streams().iter().map(move |(id, stream)| Known { id: *id, stream, quiet })
-            })
-        };
-        // What is described as it was before is settled first, so that it cannot be taken for what moved.
-        for stream in streams {
-            let same = judge(known().filter(|known| known.stream.has_key_of(stream)), stream);
-            let same = if same.id().is_some_and(|id| !taken.insert(id)) { Verdict::New } else { same };
-            verdicts.push(same);
-        }
-        for (verdict, stream) in verdicts.iter_mut().zip(streams) {
-            if verdict.id().is_none() {
-                *verdict = judge(known().filter(|known| !taken.contains(&known.id)), stream);
-                taken.extend(verdict.id());
-            }
-        }
-        verdicts
-    }
-
-    /// A copy by another announcer that lags behind what is known: says only that the session lives.
-    fn is_older_copy(&self, number: u64, hearing: &Hearing, streams: &[Stream]) -> bool {
-        let Some(session) = self.sessions.get(&number) else { return false };
-        let newer = |stream: &Stream| session.origin.is_newer_than(&stream.origin) == Some(true);
-        !session.is_heard_from(hearing.source)
-            && !session.is_quiet(hearing.last)
-            && streams.first().is_some_and(newer)
-    }
-
-    /// Gives the stream its id, tells what changed, and takes it out of another session if it was there.
-    fn settle(&mut self, verdict: Verdict<StreamId>, number: u64) -> StreamId {
-        let Some(id) = verdict.id() else {
-            let id = StreamId(self.number());
-            self.push(SapEvent::Found(id));
-            return id;
-        };
-        let before = self.streams.get(&id).copied().filter(|&before| before != number);
-        if let Some(before) = before
-            && let Some(session) = self.sessions.get_mut(&before)
-        {
-            if let Reading::Streams(streams) = &mut session.reading {
-                streams.retain(|&(known, _)| known != id);
-            }
-            session.in_use.retain(|&known| known != id);
-            if session.streams().is_empty() {
-                self.streams.remove(&id);
-                self.forget(before, Gone::Replaced);
-            }
-        }
-        let (change, moved) = match verdict {
-            Verdict::Same(_, change) | Verdict::OtherGroup(_, change) => (change, false),
-            Verdict::Moved(_, change) => (change, true),
-            Verdict::New => (Change::Nothing, false),
-        };
-        if change != Change::Nothing || moved {
-            self.push(SapEvent::Changed { id, change, moved });
-        }
-        id
-    }
-
-    fn adopt_unreadable(
-        &mut self,
-        hearing: Hearing,
-        text: &[u8],
-        origin: Origin,
-        refusal: Refusal,
-    ) -> Result<(), SapError> {
-        let is_same = |session: &Session| {
-            matches!(&session.reading, Reading::Unreadable(_, known) if known.name == refusal.name)
-                && session.is_heard_from(hearing.source)
-                && same_session(&session.origin, &origin)
-        };
-        let known = self.sessions.iter().find(|(_, session)| is_same(session)).map(|(&number, _)| number);
-        let number = match known {
-            Some(number) => number,
-            None => {
-                if !self.new_entries.take(hearing.last, NEW_ENTRIES) {
-                    return Err(SapError::TooFast);
-                }
-                self.make_room(hearing.source, 1, None)?;
-                self.number()
-            }
-        };
-        let now = hearing.last;
-        let fresh = StreamId(self.number());
-        let session = self.sessions.entry(number).or_insert_with(|| {
-            Session::new(now, Origin::default(), Reading::Unreadable(fresh, refusal.clone()))
-        });
-        session.origin = origin;
-        session.raw = text.to_vec();
-        let id = session.ids().first().copied().unwrap_or(fresh);
-        session.reading = Reading::Unreadable(id, refusal);
-        self.push(SapEvent::Unreadable(id));
-        self.hear(number, hearing);
-        Ok(())
-    }
-
-    /// What can be read now is no longer listed as unreadable.
-    fn replace_unreadable(&mut self, hearing: &Hearing, origin: &Origin) {
-        let is_it = |(_, session): &(&u64, &Session)| {
-            matches!(session.reading, Reading::Unreadable(..))
-                && session.is_heard_from(hearing.source)
-                && same_session(&session.origin, origin)
-        };
-        let number = self.sessions.iter().find(is_it).map(|(&number, _)| number);
-        if let Some(number) = number {
-            self.forget(number, Gone::Replaced);
-        }
-    }
-
-    fn delete(&mut self, now: Nanos, hearing: &Hearing, text: &[u8]) -> Result<(), SapError> {
-        let origin = find_origin(text);
-        let named = !origin.session_id.is_empty();
-        let fits = |session: &Session| !named || same_session(&session.origin, &origin);
-        let by_hash = |session: &Session| {
-            hearing.hash != 0
-                && session
-                    .hearings
-                    .iter()
-                    .any(|known| known.hash == hearing.hash && known.origin == hearing.origin)
-        };
-        let candidates = |wanted: &dyn Fn(&Session) -> bool| -> Vec<u64> {
-            let fitting = self.sessions.iter().filter(|(_, session)| wanted(session));
-            fitting.map(|(&number, _)| number).collect()
-        };
-        let from_source = |session: &Session| session.is_heard_from(hearing.source);
-        let whole_text = self.texts.get(&(hearing.source, hearing.digest)).copied();
-        let hashed = candidates(&|session| from_source(session) && by_hash(session) && fits(session));
-        let named_only = || candidates(&|session| named && from_source(session) && fits(session));
-        let found = match (whole_text, &*hashed) {
-            (Some(number), _) => Some(number),
-            (None, &[number]) => Some(number),
-            // A hash that several sessions share, or none has: only an origin that is theirs alone tells.
-            (None, _) => match *named_only() {
-                [number] => Some(number),
-                _ => None,
-            },
-        };
-        let Some(number) = found else {
-            let of_others =
-                |session: &Session| !from_source(session) && fits(session) && (named || by_hash(session));
-            return Err(if candidates(&of_others).is_empty() {
-                SapError::UnknownDeletion
-            } else {
-                SapError::Forged
-            });
-        };
-        let Some(session) = self.sessions.get_mut(&number) else { return Err(SapError::UnknownDeletion) };
-        if !session.hearings.iter().any(|known| known.source != hearing.source) {
-            if session.in_use.is_empty() {
-                self.forget(number, Gone::Deleted);
-            } else if !matches!(session.state, State::Withdrawn(_)) {
-                session.state = State::Withdrawn(now);
-                self.deadline = earliest(self.deadline, session.deadline());
-                for id in session.ids() {
-                    self.push(SapEvent::Withdrawn(id));
-                }
-            }
-            return Ok(());
-        }
-        for digest in session.unhear(hearing.source) {
-            self.texts.remove(&(hearing.source, digest));
-        }
-        Ok(())
+    /// Whether `source` announces a session of that origin.
+    fn has_announced(&self, source: IpAddr, origin: &Origin) -> bool {
+        let sessions = self.texts.range((source, 0)..=(source, u64::MAX)).map(|(_, number)| number);
+        let mut origins = sessions.filter_map(|number| Some(&self.sessions.get(number)?.origin));
+        origins.any(|known| same_session(known, origin))
     }
 
     /// Notes that a session was heard, and keeps the index of texts and the next deadline right.
-    fn hear(&mut self, number: u64, hearing: Hearing) {
+    pub(super) fn hear(&mut self, number: u64, hearing: Hearing) {
         let Some(session) = self.sessions.get_mut(&number) else { return };
         let (unheard, revived) = session.hear(hearing);
         let revived = if revived { session.ids() } else { Vec::new() };
@@ -596,43 +265,23 @@ impl SapListener {
         }
     }
 
-    /// Makes room for `added` entries of `source`: first those heard once go, then the longest silent.
-    fn make_room(&mut self, source: IpAddr, added: usize, keep: Option<u64>) -> Result<(), SapError> {
-        if added == 0 {
-            return Ok(());
-        }
-        let of_source = |session: &&Session| session.is_heard_from(source);
-        let held: usize = self.sessions.values().filter(of_source).map(Session::weight).sum();
-        if held + added > MAX_ENTRIES_OF_SOURCE {
-            return Err(SapError::Full);
-        }
-        loop {
-            let held: usize = self.sessions.values().map(Session::weight).sum();
-            if held + added <= MAX_ENTRIES {
-                return Ok(());
-            }
-            let idle =
-                |(number, session): &(&u64, &Session)| Some(**number) != keep && session.in_use.is_empty();
-            let least =
-                self.sessions.iter().filter(idle).min_by_key(|(_, session)| (session.repeated, session.last));
-            let number = least.map(|(&number, _)| number).ok_or(SapError::Full)?;
-            self.counters.evicted += 1;
-            self.forget(number, Gone::Evicted);
-        }
-    }
-
-    fn forget(&mut self, number: u64, why: Gone) {
+    pub(super) fn forget(&mut self, number: u64, why: Gone) {
         let Some(session) = self.sessions.remove(&number) else { return };
         for heard in &session.hearings {
             self.texts.remove(&(heard.source, heard.digest));
         }
         for id in session.ids() {
-            self.streams.remove(&id);
-            self.push(SapEvent::Gone(id, why));
+            self.drop_stream(id, why);
         }
     }
 
-    fn push(&mut self, event: SapEvent) {
+    pub(super) fn drop_stream(&mut self, id: StreamId, why: Gone) {
+        self.streams.remove(&id);
+        self.in_use.remove(&id);
+        self.push(SapEvent::Gone(id, why));
+    }
+
+    pub(super) fn push(&mut self, event: SapEvent) {
         if self.events.len() >= MAX_EVENTS {
             self.events.clear();
             self.events.push_back(SapEvent::Overflow);
@@ -640,29 +289,14 @@ impl SapListener {
         self.events.push_back(event);
     }
 
-    fn number(&mut self) -> u64 {
+    pub(super) fn number(&mut self) -> u64 {
         self.next += 1;
         self.next
-    }
-
-    fn count(&mut self, error: SapError) {
-        let counter = match error {
-            SapError::Short { .. } => &mut self.counters.short,
-            SapError::Version(_) => &mut self.counters.version,
-            SapError::Encrypted => &mut self.counters.encrypted,
-            SapError::Compressed => &mut self.counters.compressed,
-            SapError::PayloadType => &mut self.counters.payload_type,
-            SapError::Forged => &mut self.counters.forged,
-            SapError::UnknownDeletion => &mut self.counters.unknown_deletion,
-            SapError::TooFast => &mut self.counters.too_fast,
-            SapError::Full => &mut self.counters.full,
-        };
-        *counter += 1;
     }
 }
 
 /// The `o=` line of a description or of the payload of a deletion; empty when there is none.
-fn find_origin(text: &[u8]) -> Origin {
+pub(super) fn find_origin(text: &[u8]) -> Origin {
     let mut lines = text.split(|&octet| octet == b'\n' || octet == b'\r').map(<[u8]>::trim_ascii);
     let value = lines.find_map(|line| line.strip_prefix(b"o")?.trim_ascii_start().strip_prefix(b"="));
     let decode = |value: &[u8]| match core::str::from_utf8(value) {
@@ -677,11 +311,11 @@ fn is_own(own: &BTreeSet<(IpAddr, String)>, origin: &Origin) -> bool {
     own.contains(&(address, origin.session_id.clone()))
 }
 
-fn same_session(one: &Origin, other: &Origin) -> bool {
+pub(super) fn same_session(one: &Origin, other: &Origin) -> bool {
     (&one.user, &one.session_id, &one.address) == (&other.user, &other.session_id, &other.address)
 }
 
-fn earliest(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
+pub(super) fn earliest(one: Option<Nanos>, other: Option<Nanos>) -> Option<Nanos> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         (one, other) => one.or(other),
@@ -696,7 +330,5 @@ fn digest(text: &[u8]) -> u64 {
 }
 
 const MAX_TEXT: usize = 8192; // as much of a description as is read
-const MAX_ENTRIES: usize = 1024; // with their texts 8 MiB at most; the largest studios have some hundreds
-const MAX_ENTRIES_OF_SOURCE: usize = 256; // a 128-flow device twice
 const MAX_EVENTS: usize = 4096; // four for each entry
 const MAX_INTERFACES: usize = 64;

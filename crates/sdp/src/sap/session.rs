@@ -1,4 +1,4 @@
-use alloc::vec::Vec;
+use alloc::{collections::BTreeSet, vec::Vec};
 use core::net::IpAddr;
 
 use wireloom_units::Nanos;
@@ -57,7 +57,6 @@ pub(crate) struct Session {
     pub(crate) state: State,
     pub(crate) last: Nanos,
     pub(crate) repeated: bool,
-    pub(crate) in_use: Vec<StreamId>,
     gaps: [Nanos; GAPS],
     frozen: Option<Nanos>,
 }
@@ -89,7 +88,6 @@ impl Session {
             state: State::Announced,
             last: now,
             repeated: false,
-            in_use: Vec::new(),
             gaps: [FIRST_GUESS; GAPS],
             frozen: None,
         }
@@ -191,18 +189,23 @@ impl Session {
         }
     }
 
+    /// Whether somebody receives one of its streams.
+    pub(crate) fn is_used(&self, in_use: &BTreeSet<StreamId>) -> bool {
+        self.streams().iter().any(|(id, _)| in_use.contains(id))
+    }
+
     /// Lets time pass; `ntp_now` is the wall clock in NTP seconds when it is known.
-    pub(crate) fn pass(&mut self, now: Nanos, ntp_now: Option<u64>) -> Passed {
+    pub(crate) fn pass(&mut self, now: Nanos, ntp_now: Option<u64>, in_use: bool) -> Passed {
         if self.deadline().is_none_or(|deadline| deadline > now) {
             return Passed::Nothing;
         }
         match self.state {
-            State::Announced if self.has_ended(ntp_now) && self.in_use.is_empty() => Passed::Ended,
+            State::Announced if self.has_ended(ntp_now) && !in_use => Passed::Ended,
             State::Announced => {
                 self.state = State::Stale;
                 Passed::BecameStale
             }
-            State::Stale if self.in_use.is_empty() => Passed::Silent,
+            State::Stale if !in_use => Passed::Silent,
             State::Stale => {
                 self.state = State::Unannounced;
                 Passed::Nothing
@@ -268,10 +271,10 @@ mod tests {
         }
         assert_eq!(session.period(), Nanos::from_secs(5));
         assert_eq!(session.deadline(), Some(Nanos::from_secs(25 + 15)));
-        assert_eq!(session.pass(Nanos::from_secs(39), None), Passed::Nothing);
-        assert_eq!(session.pass(Nanos::from_secs(40), None), Passed::BecameStale);
+        assert_eq!(session.pass(Nanos::from_secs(39), None, false), Passed::Nothing);
+        assert_eq!(session.pass(Nanos::from_secs(40), None, false), Passed::BecameStale);
         assert_eq!(session.deadline(), Some(Nanos::from_secs(25 + 60)));
-        assert_eq!(session.pass(Nanos::from_secs(85), None), Passed::Silent);
+        assert_eq!(session.pass(Nanos::from_secs(85), None, false), Passed::Silent);
     }
 
     #[test]
@@ -299,9 +302,8 @@ mod tests {
     #[test]
     fn what_is_in_use_stays() {
         let mut session = session();
-        session.in_use.push(StreamId(1));
-        assert_eq!(session.pass(Nanos::from_secs(90), None), Passed::BecameStale);
-        assert_eq!(session.pass(Nanos::from_secs(300), None), Passed::Nothing);
+        assert_eq!(session.pass(Nanos::from_secs(90), None, true), Passed::BecameStale);
+        assert_eq!(session.pass(Nanos::from_secs(300), None, true), Passed::Nothing);
         assert_eq!((session.state, session.deadline()), (State::Unannounced, None));
     }
 }
