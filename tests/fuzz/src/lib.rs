@@ -5,4 +5,5 @@
 //! target to [`mutate::drive`] with the directory of vectors that it starts from.
 
 pub mod mutate;
+pub mod ptp;
 pub mod rtp;

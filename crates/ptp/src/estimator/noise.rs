@@ -127,7 +127,10 @@ mod tests {
         assert_eq!(noise.variance(Some(2_000.0), 0.0), 150.0 * 150.0);
         assert_eq!(noise.variance(Some(1_000.0), 0.0), 150.0 * 150.0);
         assert_eq!(noise.variance(Some(2_850.0), 0.0), 1_000.0 * 1_000.0);
-        (0..32).for_each(|_| noise.add_error(-1_000.0));
-        assert!((noise.variance(None, 9e9) - 1_480.0 * 1_480.0).abs() < 1.0);
+        (0..32).for_each(|window| noise.add_error([5_000.0, 6_000.0, 7_000.0][window % 3]));
+        assert!((noise.variance(None, 9e9) - 1_480.0 * 1_480.0).abs() < 1.0, "noise, not the common error");
+        let mut young = Noise::new();
+        (0..4).for_each(|_| young.add_error(10.0));
+        assert_eq!(young.variance(None, 9_000.0), 9_000.0 * 9_000.0, "too little history");
     }
 }
