@@ -7,7 +7,8 @@ pub struct SteeringConfig {
     pub stream_rate: Rate,
     /// Sample rate of the graph that reads it.
     pub graph_rate: Rate,
-    /// How far behind the earliest arrivals the stream is read, in its own samples: what jitter may use up.
+    /// How far behind the earliest arrivals the stream is read, in its own samples: at least a cycle, a packet and
+    /// the jitter.
     pub latency: Samples,
 }
 
@@ -49,8 +50,8 @@ struct Anchor {
     round: Round,
     /// Next frame to be read, counted from the origin; absent before the first step.
     position: Option<f64>,
-    /// The part of the ratio that draws the position to the line.
-    pull: f64,
+    /// The ratio of the last step.
+    ratio: f64,
 }
 
 /// Where the sender's clock is: the end of a packet that comes without delay, against the graph's clock.
@@ -83,8 +84,8 @@ const NARROWEST: u32 = 80;
 /// The rate of a clock that anyone sells is within this of nominal.
 const MAX_DRIFT: f64 = 1e-3;
 /// Seconds in which the position closes a distance to the line.
-const PULL_SECONDS: f64 = 2.0;
-/// Seconds over which the pull itself changes.
+const PULL_SECONDS: f64 = 5.0;
+/// Seconds over which the ratio changes.
 const EASE_SECONDS: f64 = 0.25;
 /// Rounds in a row that must lie off the line before the line is moved there.
 const STRAYS: u32 = 4;
@@ -138,7 +139,7 @@ impl Steering {
                 line: Line { x: now, y: f64::from(frames.0), slope: nominal, rounds: 0, strays: 0 },
                 round: Round { start: now, earliest: Some(0.0) },
                 position: None,
-                pull: 0.0,
+                ratio: nominal,
             });
             return;
         };
@@ -176,15 +177,12 @@ impl Steering {
         let jumped = near.is_none();
         // The line cannot lie before the first index; a stream read that early is silence anyway.
         let position = near.unwrap_or_else(|| floor(target).max(-(anchor.origin.0 as f64)));
-        if jumped {
-            anchor.pull = 0.0;
-        } else {
-            let wanted = (target - position) / (PULL_SECONDS * stream_hz);
-            let ease = f64::from(frames.0) / (EASE_SECONDS * f64::from(self.config.graph_rate.hz()));
-            anchor.pull += (wanted.clamp(-Self::MAX_PULL, Self::MAX_PULL) - anchor.pull) * ease.min(1.0);
-        }
+        let pull = (target - position) / (PULL_SECONDS * stream_hz);
+        let wanted = anchor.line.slope + pull.clamp(-Self::MAX_PULL, Self::MAX_PULL) * nominal;
+        let ease = f64::from(frames.0) / (EASE_SECONDS * f64::from(self.config.graph_rate.hz()));
+        anchor.ratio += (wanted - anchor.ratio) * ease.min(1.0);
         anchor.position = Some(position);
-        Some(Step { at: anchor.index(position), ratio: anchor.line.slope + anchor.pull * nominal, jumped })
+        Some(Step { at: anchor.index(position), ratio: anchor.ratio, jumped })
     }
 
     /// Reports how many frames of the stream the resampler took since the last step.

@@ -17,6 +17,8 @@ mod learn;
 mod packet;
 mod packet_time;
 mod packetizer;
+mod payload_types;
+mod pcm_watch;
 mod planar;
 mod ring;
 pub mod rtcp;

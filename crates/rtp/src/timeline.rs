@@ -1,16 +1,13 @@
-use alloc::boxed::Box;
-use alloc::vec;
+mod playout;
 
 use wireloom_units::{Channels, MediaIndex, Rate, Samples, Ssrc};
 
-use crate::am824::{BLOCK_FRAMES, ChannelStatus};
-use crate::ring::{Piece, Ring};
+use crate::payload_types::PayloadTypes;
+use crate::pcm_watch::PcmWatch;
+use crate::ring::Ring;
 use crate::sender::{Judgement, Listening, Mark};
 use crate::sequence::SequenceWindow;
-use crate::{
-    CapacityError, Counters, Encoding, Jitter, LegCounters, Placement, PlanarMut, Read, RtpPacket, Subframe,
-    Window,
-};
+use crate::{CapacityError, Counters, Encoding, Jitter, LegCounters, Placement, RtpPacket, Window};
 
 /// Legs that one stream may be carried over (ST 2022-7; `aes67` 3.10).
 pub const MAX_LEGS: usize = 4;
@@ -191,54 +188,6 @@ impl Timeline {
         }
     }
 
-    /// Reads the frames `at..at + frames` into `out` and forgets all before `at + frames`, less the history.
-    ///
-    /// Every frame of every channel that `out` has is written: samples where they are there, 0.0 where not; of a
-    /// slice that is shorter than `frames` its length. Reading further back than the history, or ahead, is a jump
-    /// of the graph: what lies outside the new window is forgotten. What would reach beyond the ring is silence.
-    pub fn read(&mut self, at: MediaIndex, frames: Samples, out: &mut (impl PlanarMut + ?Sized)) -> Read {
-        self.seek(at);
-        let read = self.copy(at, frames, out, None);
-        self.seek(at.plus(frames));
-        self.play.quantum = frames.0;
-        read
-    }
-
-    /// Reads as [`Timeline::read`] does, fading from the frames at `from` to those at `to` over the whole span.
-    ///
-    /// For a change of latency: both positions must lie within the history, and the next read goes on at
-    /// `to + frames`. Counts gaps by the frames at `to`.
-    pub fn read_fading(
-        &mut self,
-        from: MediaIndex,
-        to: MediaIndex,
-        frames: Samples,
-        out: &mut (impl PlanarMut + ?Sized),
-    ) -> Read {
-        self.seek(from.min(to));
-        let read = self.copy(to, frames, out, Some(from));
-        self.seek(to.plus(frames));
-        self.play.quantum = frames.0;
-        read
-    }
-
-    /// Makes `at` the next frame to be read, and forgets what that makes unreachable. A read does this by itself;
-    /// call it when the graph jumped, before handing over packets that came after the jump.
-    pub fn seek(&mut self, at: MediaIndex) {
-        let ahead = at.since(self.play.next);
-        let distance = ahead.unsigned_abs();
-        if distance >= self.ring.frames() as u64 {
-            self.ring.clear();
-        } else if ahead > 0 {
-            self.ring.mark(self.floor(self.play.next), distance as usize, false);
-        } else {
-            // The window moves back: what lies beyond its new end would alias with what is readable now.
-            self.ring.mark(at.offset_by(self.room()), distance as usize, false);
-        }
-        self.play.next = at;
-        self.play.started = true;
-    }
-
     /// Sets the stream's offset, RTP timestamp minus media clock; forgets what was placed by another one.
     pub fn set_offset(&mut self, offset: u32) {
         if self.config.offset != Some(offset) {
@@ -359,212 +308,9 @@ impl Timeline {
         self.ring.mark(at, frames, true);
     }
 
-    /// The earliest frame that may be fresh when `next` is the next to be read.
-    ///
-    /// May wrap below 0: only the slots matter, and nothing before index 0 is ever placed.
-    fn floor(&self, next: MediaIndex) -> MediaIndex {
-        MediaIndex(next.0.wrapping_sub(self.history))
-    }
-
-    /// How many frames ahead of the next one to be read have a place.
-    fn room(&self) -> i64 {
-        self.ring.frames() as i64 - self.history.cast_signed()
-    }
-
-    /// Copies the frames `at..at + frames` to `out`, faded in over those from `fading` on if there are such.
-    fn copy(
-        &mut self,
-        at: MediaIndex,
-        frames: Samples,
-        out: &mut (impl PlanarMut + ?Sized),
-        fading: Option<MediaIndex>,
-    ) -> Read {
-        let frames = frames.0 as usize;
-        let known = self.reach(at, frames);
-        let survey = self.ring.survey(at, known, self.play.sounding);
-        for channel in 0..usize::from(self.config.channels.count()) {
-            let Some(out) = out.channel_mut(channel) else { continue };
-            let length = frames.min(out.len());
-            let out = out.get_mut(..length).unwrap_or_default();
-            match fading {
-                None => self.copy_channel(channel, at, out),
-                Some(from) => {
-                    self.copy_channel(channel, from, out);
-                    self.fade_channel(channel, at, out);
-                }
-            }
-            let peak = out.iter().fold(self.extremes.peak, |peak, sample| peak.max(sample.abs()));
-            self.extremes.peak = peak;
-        }
-        if self.play.heard || survey.fresh > 0 {
-            let before = if self.play.heard { 0 } else { survey.before }; // a beginning is no gap
-            self.play.heard = true;
-            self.counters.gap_frames += (frames - survey.fresh - before) as u64;
-            self.counters.gaps += survey.falls as u64;
-            self.play.sounding = survey.ends_fresh && known == frames;
-        }
-        Read { fresh: survey.fresh as u32, gap: (frames - survey.fresh) as u32 }
-    }
-
-    /// How many of the frames `at..at + frames` lie before the end of the window: beyond it slots mean other frames.
-    fn reach(&self, at: MediaIndex, frames: usize) -> usize {
-        let end = self.play.next.offset_by(self.room());
-        frames.min(usize::try_from(end.since(at)).unwrap_or(0))
-    }
-
-    fn copy_channel(&self, channel: usize, at: MediaIndex, out: &mut [f32]) {
-        let mut done = 0;
-        for piece in self.ring.pieces(at, self.reach(at, out.len())) {
-            let mut within = 0;
-            while within < piece.len {
-                let (len, fresh) = self.ring.run(piece.slot + within, piece.len - within);
-                let len = len.max(1);
-                let run = Piece { slot: piece.slot + within, from: 0, len };
-                let Some(out) = out.get_mut(done..done + len) else { break };
-                let samples = self.ring.samples(channel, run);
-                if fresh && samples.len() == out.len() {
-                    out.copy_from_slice(samples);
-                } else {
-                    out.fill(0.0);
-                }
-                within += len;
-                done += len;
-            }
-        }
-        if let Some(rest) = out.get_mut(done..) {
-            rest.fill(0.0);
-        }
-    }
-
-    /// Mixes the frames from `at` on into `out`, from nothing to all over its length.
-    fn fade_channel(&self, channel: usize, at: MediaIndex, out: &mut [f32]) {
-        let length = out.len();
-        let reach = self.reach(at, length);
-        let step = 1.0 / (out.len().max(1) as f32);
-        let mut fade = |position: usize, sample: f32| {
-            if let Some(out) = out.get_mut(position) {
-                *out += (sample - *out) * (position + 1) as f32 * step;
-            }
-        };
-        let mut position = 0;
-        for piece in self.ring.pieces(at, reach) {
-            let mut within = 0;
-            while within < piece.len {
-                let (len, fresh) = self.ring.run(piece.slot + within, piece.len - within);
-                let run = Piece { slot: piece.slot + within, from: 0, len: len.max(1) };
-                for sample in self.ring.samples(channel, run) {
-                    fade(position, if fresh { *sample } else { 0.0 });
-                    position += 1;
-                }
-                within += run.len;
-            }
-        }
-        (position..length).for_each(|position| fade(position, 0.0));
-    }
-
     /// Samples without a packet after which another sender may take over: 100 ms, and two cycles, because a
     /// reader may hand over the packets of a whole cycle with one arrival time.
     fn silence(&self) -> u64 {
         u64::from(self.config.rate.hz() / 10) + 2 * u64::from(self.play.quantum)
-    }
-}
-
-/// Which payload type is taken (`aes67` 3.1).
-struct PayloadTypes {
-    wanted: u8,
-    /// Another type, and since when it alone has come.
-    other: Option<(u8, MediaIndex)>,
-}
-
-impl PayloadTypes {
-    const fn new(wanted: u8) -> Self {
-        Self { wanted, other: None }
-    }
-
-    fn admit(&mut self, now: MediaIndex, payload_type: u8, rate: Rate) -> bool {
-        if payload_type == self.wanted {
-            self.other = None;
-            return true;
-        }
-        let since = match self.other {
-            Some((other, since)) if other == payload_type && since <= now => since,
-            _ => now,
-        };
-        self.other = Some((payload_type, since));
-        if now.since(since) < i64::from(rate.hz()) {
-            return false;
-        }
-        self.wanted = payload_type;
-        self.other = None;
-        true
-    }
-}
-
-/// Frames without a block start after which an AM824 sender is taken for one that sends no channel status.
-const STATUS_PATIENCE: u64 = 2 * BLOCK_FRAMES;
-
-/// Finds out from the channel status of AM824 which channels carry something else than PCM: played as sound it
-/// would be full-scale noise. Channels are mute until the first block has told, or none has come.
-struct PcmWatch {
-    /// One flag per channel; empty for every other encoding.
-    mute: Box<[bool]>,
-    channels: Channels,
-    /// Media index of a block's first frame, modulo the block.
-    phase: Option<u64>,
-    /// Frames seen without knowing.
-    patience: u64,
-    /// A channel's status says so.
-    not_pcm: bool,
-    /// A subframe of the last packet had V set.
-    invalid: bool,
-}
-
-impl PcmWatch {
-    fn new(encoding: Encoding, channels: Channels) -> Self {
-        let count = if encoding == Encoding::AM824 { usize::from(channels.count()) } else { 0 };
-        let mute = vec![true; count].into_boxed_slice();
-        Self { mute, channels, phase: None, patience: STATUS_PATIENCE, not_pcm: false, invalid: false }
-    }
-
-    fn restart(&mut self) {
-        self.mute.fill(true);
-        self.phase = None;
-        self.patience = STATUS_PATIENCE;
-        self.not_pcm = false;
-    }
-
-    fn is_muted(&self, channel: usize) -> bool {
-        self.mute.get(channel).copied().unwrap_or(false)
-    }
-
-    /// Looks at the block start and status bits of a payload whose first frame is `at`.
-    fn watch(&mut self, at: MediaIndex, payload: &[u8]) {
-        if self.mute.is_empty() {
-            return;
-        }
-        self.invalid = false;
-        for (index, frame) in (at.0..).zip(payload.chunks_exact(4 * usize::from(self.channels.count()))) {
-            let (subframes, _) = frame.as_chunks::<4>();
-            let mut subframes = subframes.iter().map(|octets| Subframe::from_wire(*octets));
-            self.invalid |= subframes.clone().any(|subframe| !subframe.is_valid());
-            if subframes.clone().any(Subframe::starts_block) {
-                self.phase = Some(index % BLOCK_FRAMES);
-            }
-            let position = self.phase.map(|phase| (index + BLOCK_FRAMES - phase) % BLOCK_FRAMES);
-            if position == Some(ChannelStatus::NON_PCM_BIT) {
-                self.mute
-                    .iter_mut()
-                    .zip(&mut subframes)
-                    .for_each(|(mute, subframe)| *mute = subframe.status());
-                self.not_pcm = self.mute.contains(&true);
-                self.patience = u64::MAX;
-            } else if self.patience != u64::MAX {
-                self.patience = self.patience.saturating_sub(1);
-                if self.patience == 0 {
-                    self.mute.fill(false);
-                    self.patience = u64::MAX;
-                }
-            }
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use proptest::prelude::*;
+use wireloom_rtp::rtcp::{self, NtpTime, RtcpPacket, SenderReport};
 use wireloom_rtp::{
     BlockPosition, ChannelStatus, Encoding, Placement, RtpHeader, RtpPacket, Subframe, Timeline,
     TimelineConfig, write_header,
@@ -117,6 +118,32 @@ proptest! {
             sequence: packet.sequence, time: packet.time, ssrc: packet.ssrc, payload_type: packet.payload_type,
         };
         prop_assert_eq!(again, header);
+    }
+
+    #[test]
+    fn a_written_sender_report_reads_the_same(
+        numbers in any::<[u32; 6]>(),
+        name in prop::collection::vec(1_u8.., 0..300),
+        room in 0_usize..400,
+    ) {
+        let [ssrc, seconds, fraction, time, packets, octets] = numbers;
+        let ntp = NtpTime { seconds, fraction };
+        let time = MediaTime::from_wire(time);
+        let report = SenderReport { ssrc: Ssrc(ssrc), ntp, time, packets, octets };
+        let mut buffer = vec![0xaa; room];
+        let kept = &name[..name.len().min(255)];
+        match rtcp::write_sender_report(&report, &name, &mut buffer) {
+            Ok(length) => {
+                prop_assert!(length.is_multiple_of(4) && length <= room);
+                let read: Result<Vec<_>, _> = rtcp::parse(&buffer[..length]).collect();
+                let expected = [
+                    RtcpPacket::SenderReport(report),
+                    RtcpPacket::SourceDescription { ssrc: Ssrc(ssrc), cname: kept },
+                ];
+                prop_assert_eq!(read.as_deref(), Ok(&expected[..]));
+            }
+            Err(_) => prop_assert!(room < 35 + kept.len() + 4),
+        }
     }
 
     #[test]
