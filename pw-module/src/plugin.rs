@@ -1,0 +1,377 @@
+//! The module's main loop side: what is wanted becomes nodes, what happens is told.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::rc::{Rc, Weak};
+use std::time::Instant;
+
+use wireloom_clock_page::{Reader, monotonic_raw_pair, realtime_raw_pair};
+use wireloom_wanted::{Key, MAX_VALUE_BYTES, METADATA_NAME, Node, SCHEMA, State, StateReport, VALUE_TYPE};
+
+use crate::arguments::{Arguments, ArgumentsError};
+use crate::ffi::{
+    self, Context, Dictionary, DriverNode, Level, MainEvent, MainTimer, Metadata, ModuleHandle, Pacemaker,
+    TimerFd, WorldCell,
+};
+use crate::properties;
+use crate::rt::{ClockStatus, GraphClock, Pacer, World};
+use crate::slot::{Slot, Surroundings};
+
+/// How often nodes are looked after while one of them is busy.
+const TICK_MS: u32 = 200;
+/// Ticks in a second: counters are published that often.
+const TICKS_A_SECOND: u32 = 1000 / TICK_MS;
+/// Streams that can be sent at once.
+const MAX_TRANSMITTERS: usize = 256;
+
+/// Why the module cannot start.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// Its arguments are wrong.
+    Arguments(ArgumentsError),
+    /// The system refused this.
+    Refused(&'static str),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Arguments(error) => write!(f, "{error}"),
+            Self::Refused(what) => write!(f, "cannot make {what}"),
+        }
+    }
+}
+
+/// Changes that clients made to the metadata and that have not been looked at, by key; an empty key: all went.
+type Inbox = Rc<RefCell<BTreeMap<String, Option<String>>>>;
+
+/// Everything the module owns. Fields are dropped in this order: what points to something before what it points to.
+struct Plugin {
+    slots: BTreeMap<String, Slot>,
+    driver: Option<DriverNode>,
+    metadata: Metadata,
+    timer: MainTimer,
+    _pacemaker: Pacemaker,
+    around: Surroundings,
+    inbox: Inbox,
+    arguments: Arguments,
+    refused: BTreeMap<String, String>,
+    watched: bool,
+    ticks: u32,
+    ticking: bool,
+    has_page: bool,
+    told_clock: Option<ClockStatus>,
+}
+
+/// Starts the module with the arguments `text`.
+pub(crate) fn start(module: Rc<ModuleHandle>, context: Context, text: &str) -> Result<(), StartError> {
+    let mut arguments = Arguments::parse(text).map_err(StartError::Arguments)?;
+    let configured = context.configured_arguments(c"module.wireloom.args");
+    for name in ["clock.page", "clock.domain", "nodes"] {
+        if let Some(value) = configured.get(name) {
+            arguments.set(name, value.to_owned().into()).map_err(StartError::Arguments)?;
+        }
+    }
+    for warning in &arguments.warnings {
+        ffi::log(Level::Warn, warning);
+    }
+    let mut props = Dictionary::default();
+    props.set("module.author", "The Wireloom authors");
+    props.set("module.description", "Network audio streams as nodes on the network's clock");
+    props.set("module.usage", "( clock.page=<path> ) ( clock.domain=<0..127> ) ( nodes={ <id>={ ... } } )");
+    props.set("module.version", env!("CARGO_PKG_VERSION"));
+    module.describe(&props);
+
+    let plugin = Plugin::new(context, arguments)?;
+    plugin.borrow().around.changed.signal();
+    let kept = Rc::clone(&module);
+    module.on_destroy(move || {
+        // The daemon may have taken nodes and metadata away already; each part knows.
+        drop(plugin);
+        drop(kept);
+        ffi::fence::remove_hook();
+    });
+    Ok(())
+}
+
+/// Where callbacks find the plugin once it is complete.
+type Place = Rc<RefCell<Weak<RefCell<Plugin>>>>;
+
+fn run(place: &Place, f: impl FnOnce(&mut Plugin)) {
+    let plugin = place.borrow().upgrade();
+    // Callbacks come from the main loop one at a time; should one ever come inside another, the next tick sees to it.
+    if let Some(plugin) = plugin
+        && let Ok(mut plugin) = plugin.try_borrow_mut()
+    {
+        f(&mut plugin);
+    }
+}
+
+impl Plugin {
+    fn new(context: Context, arguments: Arguments) -> Result<Rc<RefCell<Self>>, StartError> {
+        let refused = |what| move |_| StartError::Refused(what);
+        let clock = GraphClock::new(monotonic_raw_pair(), realtime_raw_pair(), arguments.pinned);
+        let driver_timer = TimerFd::new().map_err(refused("the driver's timer"))?;
+        let pacer_timer = TimerFd::new().map_err(refused("the pacer's timer"))?;
+        let world =
+            WorldCell::new(World::new(clock, driver_timer, Pacer::new(pacer_timer, MAX_TRANSMITTERS)));
+        let pacemaker = Pacemaker::new(context.data_loop(), &world);
+
+        let place = Place::default();
+        let on_event = Rc::clone(&place);
+        let changed = MainEvent::new(context.main_loop(), move || run(&on_event, Self::settle))
+            .ok_or(StartError::Refused("a wake-up of the main loop"))?;
+        let on_tick = Rc::clone(&place);
+        let timer = MainTimer::new(context.main_loop(), move || run(&on_tick, Self::tick))
+            .ok_or(StartError::Refused("a timer of the main loop"))?;
+        let changed = Rc::new(changed);
+        let inbox = Inbox::default();
+        let (letters, bell) = (Rc::clone(&inbox), Rc::clone(&changed));
+        let metadata = Metadata::new(
+            &context,
+            &std::ffi::CString::new(METADATA_NAME).unwrap_or_default(),
+            VALUE_TYPE,
+            move |key, value| {
+                let mut letters = letters.borrow_mut();
+                if key.is_empty() {
+                    letters.clear();
+                }
+                letters.insert(key.to_owned(), value.map(str::to_owned));
+                bell.signal();
+            },
+        )
+        .ok_or(StartError::Refused("the metadata object"))?;
+        metadata.set(&Key::Schema.to_string(), Some(&SCHEMA.to_string()));
+
+        let plugin = Rc::new(RefCell::new(Self {
+            slots: BTreeMap::new(),
+            driver: None,
+            metadata,
+            timer,
+            _pacemaker: pacemaker,
+            around: Surroundings { context, world, changed },
+            inbox,
+            arguments,
+            refused: BTreeMap::new(),
+            watched: false,
+            ticks: 0,
+            ticking: false,
+            has_page: false,
+            told_clock: None,
+        }));
+        *place.borrow_mut() = Rc::downgrade(&plugin);
+        Ok(plugin)
+    }
+
+    /// Brings everything in step with what is wanted. Runs after every change and every tick.
+    fn settle(&mut self) {
+        for (id, node) in std::mem::take(&mut self.arguments.nodes) {
+            self.want_node(&id, node, true);
+        }
+        self.read_inbox();
+        self.slots.retain(|_, slot| !slot.is_gone());
+        let now = Instant::now();
+        for slot in self.slots.values_mut() {
+            slot.settle(now, &self.around);
+        }
+        let busy = self.slots.values().any(Slot::is_busy);
+        if busy && !self.ticking {
+            self.follow_page();
+        }
+        if busy != self.ticking {
+            self.ticking = busy;
+            self.timer.set_interval_ms(if busy { TICK_MS } else { 0 });
+        }
+        self.tell();
+    }
+
+    fn tick(&mut self) {
+        self.ticks = (self.ticks + 1) % TICKS_A_SECOND;
+        if self.ticks == 0 {
+            self.follow_page();
+            self.publish_stats();
+        }
+        self.settle();
+    }
+
+    /// Reads what clients have written into the metadata.
+    fn read_inbox(&mut self) {
+        let letters = std::mem::take(&mut *self.inbox.borrow_mut());
+        for (key, value) in letters {
+            if key.is_empty() {
+                self.forget_all();
+                continue;
+            }
+            match Key::parse(&key) {
+                Some(Key::Node(id)) => match value {
+                    Some(text) => self.read_node(&id, &text),
+                    None => self.forget(&id),
+                },
+                Some(Key::Watch) => self.watched = value.is_some(),
+                // The rest is ours, or of the patchbay: nothing to do here.
+                _ => {}
+            }
+        }
+    }
+
+    fn read_node(&mut self, id: &str, text: &str) {
+        if self.slots.get(id).is_some_and(|slot| slot.fixed) {
+            return;
+        }
+        if text.len() > MAX_VALUE_BYTES {
+            self.refuse(id, format!("the description has {} bytes, more than {MAX_VALUE_BYTES}", text.len()));
+            return;
+        }
+        match serde_json::from_str::<Node>(text) {
+            Ok(node) => match node.check() {
+                Ok(()) => self.want_node(id, node, false),
+                Err(error) => self.refuse(id, error.to_string()),
+            },
+            Err(error) => self.refuse(id, error.to_string()),
+        }
+    }
+
+    /// Makes the node `id`, or changes it.
+    fn want_node(&mut self, id: &str, node: Node, fixed: bool) {
+        if self.driver.is_none() {
+            self.make_driver();
+        }
+        if let Some(slot) = self.slots.get_mut(id) {
+            if slot.want(node.clone(), &self.around) {
+                self.refused.remove(id);
+                return;
+            }
+            if let Some(slot) = self.slots.remove(id) {
+                slot.remove(&self.around);
+            }
+        }
+        match Slot::new(id, node, fixed, &self.around) {
+            Ok(slot) => {
+                self.refused.remove(id);
+                self.slots.insert(id.to_owned(), slot);
+            }
+            Err(error) => self.refuse(id, error),
+        }
+    }
+
+    /// Tells that `id` cannot be, and why. A node of that name that exists goes on as it is.
+    fn refuse(&mut self, id: &str, error: String) {
+        if self.refused.get(id) == Some(&error) {
+            return;
+        }
+        ffi::log(Level::Warn, &format!("{id}: {error}"));
+        let report = StateReport {
+            state: State::Error,
+            error: error.clone(),
+            mode: None,
+            port: 0,
+            latency: 0,
+            links: 0,
+        };
+        self.publish(&Key::State(id.to_owned()), &report);
+        self.refused.insert(id.to_owned(), error);
+    }
+
+    fn forget(&mut self, id: &str) {
+        if self.slots.get(id).is_some_and(|slot| slot.fixed) {
+            return;
+        }
+        if let Some(slot) = self.slots.remove(id) {
+            slot.remove(&self.around);
+        }
+        self.refused.remove(id);
+        self.metadata.set(&Key::State(id.to_owned()).to_string(), None);
+        self.metadata.set(&Key::Stats(id.to_owned()).to_string(), None);
+    }
+
+    /// Somebody cleared the metadata: no key, no node. What is ours is written again.
+    fn forget_all(&mut self) {
+        let ids: Vec<String> = self.slots.keys().chain(self.refused.keys()).cloned().collect();
+        for id in ids {
+            self.forget(&id);
+        }
+        self.watched = false;
+        self.metadata.set(&Key::Schema.to_string(), Some(&SCHEMA.to_string()));
+    }
+
+    fn make_driver(&mut self) {
+        let props = properties::driver(self.around.context.data_loop_name());
+        match DriverNode::new(
+            &self.around.context,
+            props,
+            &self.around.world,
+            Rc::clone(&self.around.changed),
+        ) {
+            Ok(driver) => self.driver = Some(driver),
+            Err(code) => {
+                let error = std::io::Error::from_raw_os_error(-code);
+                ffi::log(Level::Error, &format!("PipeWire refused the clock's node: {error}"));
+            }
+        }
+    }
+
+    /// Maps the clock page when it appears or another takes its place.
+    fn follow_page(&mut self) {
+        let data = self.around.context.data_loop();
+        let replaced = self.around.world.with(data, |world| world.take_page());
+        let page = match replaced {
+            Some(page) if !page.is_replaced() => Some(page),
+            old => Reader::open(&self.arguments.page).ok().or(old),
+        };
+        self.has_page = page.is_some();
+        let rest = self.around.world.with(data, |world| world.set_page(page));
+        drop(rest);
+    }
+
+    /// Tells what is new about nodes, the clock, and panics.
+    fn tell(&mut self) {
+        let now = Instant::now();
+        let news: Vec<(Key, StateReport)> = self
+            .slots
+            .iter_mut()
+            .filter_map(|(id, slot)| Some((Key::State(id.clone()), slot.take_news(now)?)))
+            .collect();
+        for (key, report) in &news {
+            self.publish(key, report);
+        }
+        if let Some((count, place)) = ffi::fence::take_report() {
+            ffi::log(Level::Error, &format!("{count} panics, the last at {place}"));
+        }
+        let Some(driver) = &self.driver else { return };
+        let status = self.around.world.with(self.around.context.data_loop(), |world| world.clock_status());
+        if self.told_clock != Some(status) {
+            self.told_clock = Some(status);
+            let mut props = Dictionary::default();
+            props.set("wireloom.clock.source", &format!("{:?}", status.source));
+            props.set("wireloom.clock.state", &format!("{:?}", status.state));
+            props.set("wireloom.clock.leader", &status.leader.to_string());
+            props.set("wireloom.clock.jumps", &status.jumps.to_string());
+            driver.node().update_properties(&props);
+            ffi::log(Level::Info, &format!("clock: {:?}, {:?}", status.source, status.state));
+        }
+    }
+
+    fn publish_stats(&self) {
+        if !self.watched {
+            return;
+        }
+        for (id, slot) in self.slots.iter().filter(|(_, slot)| slot.is_busy()) {
+            self.publish(&Key::Stats(id.clone()), &slot.stats());
+        }
+    }
+
+    fn publish(&self, key: &Key, value: &impl serde::Serialize) {
+        if let Ok(text) = serde_json::to_string(value) {
+            self.metadata.set(&key.to_string(), Some(&text));
+        }
+    }
+}
+
+impl Drop for Plugin {
+    fn drop(&mut self) {
+        for slot in std::mem::take(&mut self.slots).into_values() {
+            slot.remove(&self.around);
+        }
+    }
+}

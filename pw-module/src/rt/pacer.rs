@@ -1,0 +1,112 @@
+//! Sends every packet when it is due, never earlier and never as a burst of a whole quantum.
+
+use std::sync::Arc;
+
+use wireloom_rtp::{Packetizer, Planar};
+use wireloom_units::{MediaIndex, Samples};
+
+use super::{GraphClock, Report};
+use crate::ffi::{Batch, MediaSocket, TimerFd};
+
+/// System calls for one stream in one call of the timer; what is left is sent at the next, right after.
+const MAX_BATCHES: usize = 8;
+
+/// A stream of ours on its way out.
+pub(crate) struct TransmitSlot {
+    /// Cuts samples into packets.
+    pub packetizer: Packetizer,
+    /// One socket for each leg; every packet goes out on all.
+    pub sockets: Vec<MediaSocket>,
+    /// What is told about it.
+    pub report: Arc<Report>,
+}
+
+/// All streams on their way out, and the timer that is armed only while packets wait.
+pub(crate) struct Pacer {
+    timer: TimerFd,
+    slots: Vec<Option<Box<TransmitSlot>>>,
+    batch: Batch,
+    armed_for: Option<MediaIndex>,
+}
+
+impl Pacer {
+    /// A pacer for up to `capacity` streams.
+    pub(crate) fn new(timer: TimerFd, capacity: usize) -> Self {
+        let slots = std::iter::repeat_with(|| None).take(capacity).collect();
+        Self { timer, slots, batch: Batch::new(), armed_for: None }
+    }
+
+    pub(super) fn timer(&self) -> &TimerFd {
+        &self.timer
+    }
+
+    /// Puts a stream into a free place. Gives it back when there is none.
+    pub(crate) fn insert(&mut self, slot: Box<TransmitSlot>) -> Result<usize, Box<TransmitSlot>> {
+        match self.slots.iter_mut().enumerate().find(|(_, place)| place.is_none()) {
+            Some((index, place)) => {
+                *place = Some(slot);
+                Ok(index)
+            }
+            None => Err(slot),
+        }
+    }
+
+    /// Takes a stream out, to be dropped on the main loop.
+    pub(crate) fn remove(&mut self, index: usize) -> Option<Box<TransmitSlot>> {
+        self.slots.get_mut(index)?.take()
+    }
+
+    /// Takes in the samples of one cycle for the stream at `index`.
+    pub(super) fn write(
+        &mut self,
+        index: usize,
+        at: MediaIndex,
+        frames: Samples,
+        input: &(impl Planar + ?Sized),
+        clock: &GraphClock,
+    ) {
+        let Some(Some(slot)) = self.slots.get_mut(index) else { return };
+        slot.packetizer.write(at, frames, input);
+        slot.report.add_cycle();
+        if let Some(due) = slot.packetizer.next_due() {
+            self.arm(due, clock);
+        }
+    }
+
+    fn arm(&mut self, due: MediaIndex, clock: &GraphClock) {
+        if self.armed_for.is_none_or(|armed| due.since(armed) != 0 && due < armed) {
+            self.armed_for = Some(due);
+            self.timer.arm(clock.monotonic_of(due));
+        }
+    }
+
+    /// Sends every packet that is due at `now` (CLOCK_MONOTONIC) and arms the timer for the next.
+    pub(super) fn send_due(&mut self, now: i64, clock: &GraphClock) {
+        let index = clock.index_at(now);
+        self.armed_for = None;
+        let mut next: Option<MediaIndex> = None;
+        for slot in self.slots.iter_mut().flatten() {
+            for _ in 0..MAX_BATCHES {
+                while !self.batch.is_full()
+                    && self.batch.push(|buffer| slot.packetizer.poll_packet(index, buffer))
+                {}
+                let count = self.batch.len();
+                if count == 0 {
+                    break;
+                }
+                let mut sent = 0;
+                for socket in &slot.sockets {
+                    sent = sent.max(self.batch.send(socket));
+                }
+                slot.report.add_packets(sent as u64, (count - sent) as u64);
+                self.batch.clear();
+            }
+            if let Some(due) = slot.packetizer.next_due() {
+                next = Some(next.map_or(due, |n| n.min(due)));
+            }
+        }
+        if let Some(due) = next {
+            self.arm(due, clock);
+        }
+    }
+}

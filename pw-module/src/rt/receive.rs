@@ -1,0 +1,295 @@
+//! A node that brings a stream in: drains its sockets, places packets, reads at the graph's position.
+
+use std::sync::Arc;
+
+use wireloom_rtp::{LockCheck, OffsetLearner, RtpPacket, Timeline, Verdict};
+use wireloom_units::{MediaIndex, Rate, Samples};
+use wireloom_wanted::{ClockRelation, Mode};
+
+use super::report::Notes;
+use super::{Adaptive, Report, World};
+use crate::ffi::{MediaSocket, Ports, Position};
+
+/// What is told to the main loop is told this many times a second.
+const REPORTS_A_SECOND: u32 = 10;
+
+/// What a receive node is made of.
+pub(crate) struct ReceiveConfig {
+    /// The ring that packets are placed in.
+    pub timeline: Timeline,
+    /// Samples a second of the stream.
+    pub rate: Rate,
+    /// RTP timestamp minus media clock, if the description says it.
+    pub offset: Option<u32>,
+    /// How the sender's clock relates to ours, as far as known.
+    pub relation: ClockRelation,
+    /// Latency class, in samples.
+    pub latency: u32,
+    /// Frames of a packet as described.
+    pub packet_frames: u32,
+    /// Datagrams that one cycle takes from one socket at most: what the longest quantum and 200 ms can hold.
+    pub max_datagrams: usize,
+    /// What is told to the main loop.
+    pub report: Arc<Report>,
+}
+
+/// The cycle side of a receive node.
+pub(crate) struct Receive {
+    config: ReceiveConfig,
+    sockets: Vec<MediaSocket>,
+    adaptive: Option<Box<Adaptive>>,
+    learner: OffsetLearner,
+    check: LockCheck,
+    misfit: bool,
+    mode: Option<Mode>,
+    latency: u32,
+    packet_frames: u32,
+    expected: Option<(u32, MediaIndex)>,
+    since_report: u32,
+    since_window: u32,
+}
+
+impl Receive {
+    pub(crate) fn new(config: ReceiveConfig) -> Self {
+        let mut this = Self {
+            sockets: Vec::new(),
+            adaptive: None,
+            learner: OffsetLearner::default(),
+            check: LockCheck::new(config.rate),
+            misfit: false,
+            mode: None,
+            latency: config.latency,
+            packet_frames: config.packet_frames,
+            expected: None,
+            since_report: 0,
+            since_window: 0,
+            config,
+        };
+        this.config.report.set_latency(this.latency);
+        this.timeline_offset_as_described();
+        this
+    }
+
+    /// Listens to `sockets` from now on (none: to nothing); returns those used before, to be closed on the main loop.
+    pub(crate) fn set_sockets(&mut self, sockets: Vec<MediaSocket>) -> Vec<MediaSocket> {
+        self.expected = None;
+        if sockets.is_empty() {
+            self.latency = self.config.latency; // an inactive node forgets what a long quantum asked for
+            self.mode = None;
+            self.config.report.set_mode(None);
+            self.config.report.set_latency(self.latency);
+        }
+        std::mem::replace(&mut self.sockets, sockets)
+    }
+
+    /// The sockets, for the main loop to repair memberships.
+    pub(crate) fn sockets_mut(&mut self) -> &mut [MediaSocket] {
+        &mut self.sockets
+    }
+
+    /// Gives it what playing a foreign clock needs; returns what it had.
+    pub(crate) fn set_adaptive(&mut self, adaptive: Option<Box<Adaptive>>) -> Option<Box<Adaptive>> {
+        std::mem::replace(&mut self.adaptive, adaptive)
+    }
+
+    /// The description changed what is known about the sender's clock, but not the media.
+    pub(crate) fn set_clock(&mut self, relation: ClockRelation, offset: Option<u32>) {
+        if (relation, offset) == (self.config.relation, self.config.offset) {
+            return;
+        }
+        self.config.relation = relation;
+        self.config.offset = offset;
+        self.check = LockCheck::new(self.config.rate);
+        self.misfit = false;
+        if self.mode != Some(Mode::Adaptive) {
+            self.mode = None; // chosen anew in the next cycle
+        }
+    }
+
+    /// Asks for another latency class, in samples.
+    pub(crate) fn set_latency(&mut self, latency: u32) {
+        self.config.latency = latency;
+        self.latency = self.latency.max(latency);
+    }
+
+    fn timeline_offset_as_described(&mut self) {
+        match self.config.offset {
+            Some(offset) => self.config.timeline.set_offset(offset),
+            None => self.config.timeline.forget_offset(),
+        }
+    }
+
+    /// How the stream is to be read in this cycle.
+    fn choose(&self, ours: bool, graph_rate: u32) -> Mode {
+        let foreign =
+            !ours || graph_rate != self.config.rate.hz() || self.config.relation == ClockRelation::Other;
+        if foreign || self.misfit {
+            Mode::Adaptive
+        } else if self.config.offset.is_some() {
+            Mode::Locked
+        } else {
+            Mode::Learned
+        }
+    }
+
+    fn change_mode(&mut self, mode: Mode) {
+        let before = self.mode.replace(mode);
+        self.config.report.set_mode(Some(mode));
+        if before == Some(mode) {
+            return;
+        }
+        match mode {
+            Mode::Locked => self.timeline_offset_as_described(),
+            Mode::Learned => {
+                self.learner = OffsetLearner::default();
+                self.config.timeline.forget_offset();
+            }
+            Mode::Adaptive => {
+                self.config.timeline.forget_offset();
+                if let Some(adaptive) = &mut self.adaptive {
+                    adaptive.steering.restart();
+                }
+            }
+        }
+    }
+
+    /// One cycle.
+    pub(crate) fn process(&mut self, world: &mut World, position: &Position, ports: &mut Ports<'_>) {
+        let now = MediaIndex(position.index);
+        let mode = self.choose(world.drives(position), position.rate);
+        if self.mode != Some(mode) {
+            self.change_mode(mode);
+        }
+        let continues = self.expected == Some((position.clock_id, now));
+        if !continues && self.expected.is_some() && mode != Mode::Adaptive {
+            // The graph jumped: what waits in the queue is placed by the new position.
+            self.config.timeline.seek(now.offset_by(-i64::from(self.latency)));
+            if mode == Mode::Learned && self.expected.is_some_and(|(id, _)| id == position.clock_id) {
+                self.learner = OffsetLearner::default();
+                self.config.timeline.forget_offset();
+            }
+        }
+        self.expected = Some((position.clock_id, now.plus(Samples(position.frames))));
+        self.drain(world, position);
+        self.play(now, position, ports);
+        self.tell(position);
+    }
+
+    /// Takes every datagram that waits, up to the bound, and places it.
+    fn drain(&mut self, world: &mut World, position: &Position) {
+        let (inbox, arrivals) = world.receiving(position);
+        for leg in 0..self.sockets.len() {
+            let mut taken = 0;
+            while taken < self.config.max_datagrams {
+                let Some(socket) = self.sockets.get(leg) else { break };
+                let count = inbox.fill(socket);
+                for arrival in inbox.arrivals() {
+                    let at = arrival.realtime.map_or(MediaIndex(position.index), |t| arrivals.index_at(t));
+                    self.place(at, leg as u8, arrival.bytes);
+                }
+                taken += count;
+                if count < crate::ffi::BATCH {
+                    break;
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, arrived: MediaIndex, leg: u8, bytes: &[u8]) {
+        let timeline = &mut self.config.timeline;
+        let adaptive = self.adaptive.as_deref_mut().filter(|_| self.mode == Some(Mode::Adaptive));
+        let now = adaptive.as_ref().map_or(arrived, |adaptive| adaptive.steering.index_at(arrived));
+        let placement = timeline.handle_datagram(now, leg, bytes);
+        if !placement.is_heard() {
+            return;
+        }
+        let Ok(packet) = RtpPacket::parse(bytes) else { return };
+        let stream = timeline.stream();
+        let frames = stream.frames_per_packet.unwrap_or(Samples(self.packet_frames));
+        self.packet_frames = frames.0;
+        let restarted = placement == wireloom_rtp::Placement::Restart;
+        match (self.mode, adaptive) {
+            (Some(Mode::Adaptive), Some(adaptive)) => {
+                if restarted {
+                    adaptive.steering.restart();
+                }
+                adaptive.steering.handle_packet(arrived, packet.time, frames);
+                if let Some(offset) = adaptive.steering.offset() {
+                    timeline.set_offset(offset);
+                }
+            }
+            (Some(Mode::Learned), _) => {
+                if restarted {
+                    self.learner = OffsetLearner::default();
+                    self.check = LockCheck::new(self.config.rate);
+                    timeline.forget_offset();
+                }
+                if timeline.offset().is_none()
+                    && let Some(offset) = self.learner.handle_packet(arrived, packet.time, frames)
+                {
+                    timeline.set_offset(offset);
+                }
+            }
+            _ => {}
+        }
+        // Whoever is said to share our clock is believed; whoever may is watched.
+        if self.config.relation == ClockRelation::Unknown
+            && matches!(self.mode, Some(Mode::Locked | Mode::Learned))
+            && let Some(offset) = timeline.offset()
+        {
+            let index = arrived.nearest(packet.time, offset);
+            self.misfit |= self.check.handle_packet(arrived, index, frames) == Verdict::Other;
+        }
+    }
+
+    fn play(&mut self, now: MediaIndex, position: &Position, ports: &mut Ports<'_>) {
+        let frames = position.frames;
+        let timeline = &mut self.config.timeline;
+        if self.mode == Some(Mode::Adaptive) {
+            let read = self
+                .adaptive
+                .as_mut()
+                .filter(|a| a.is_for(position.rate))
+                .and_then(|adaptive| adaptive.process(timeline, now, frames, ports));
+            if read.is_none() {
+                ports.silence();
+            }
+            return;
+        }
+        // A long quantum needs more than the class: what it plays last must have arrived when it begins.
+        let needed = frames + 2 * self.packet_frames;
+        if needed > self.latency {
+            let (old, new) = (self.latency, needed);
+            self.latency = new;
+            self.config.report.set_latency(new);
+            let at = |latency: u32| now.offset_by(-i64::from(latency));
+            timeline.read_fading(at(old), at(new), Samples(frames), ports);
+            return;
+        }
+        timeline.read(now.offset_by(-i64::from(self.latency)), Samples(frames), ports);
+    }
+
+    fn tell(&mut self, position: &Position) {
+        let report = &self.config.report;
+        report.add_cycle();
+        self.since_report = self.since_report.saturating_add(position.frames);
+        self.since_window = self.since_window.saturating_add(position.frames);
+        if self.since_report < position.rate / REPORTS_A_SECOND {
+            return;
+        }
+        self.since_report = 0;
+        report.set_counters(&self.config.timeline.counters());
+        let stream = self.config.timeline.stream();
+        report.set_notes(Notes {
+            payload_type_adopted: stream.payload_type_adopted,
+            format_contradicts: stream.format_contradicts,
+            not_pcm: stream.not_pcm,
+        });
+        let ready = self.adaptive.as_ref().is_some_and(|adaptive| adaptive.is_for(position.rate));
+        report.set_wants_adaptive(self.mode == Some(Mode::Adaptive) && !ready, position.rate);
+        if self.since_window >= position.rate {
+            self.since_window = 0;
+            report.set_window(&self.config.timeline.take_window());
+        }
+    }
+}

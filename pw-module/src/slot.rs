@@ -1,0 +1,377 @@
+//! One node that exists because somebody wants it: keeps what is in step with what is wanted.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wireloom_wanted::{Direction, Node, Show, State, StateReport};
+
+use crate::ffi::{
+    self, Context, Dictionary, Level, MainEvent, MediaSocket, NodeConfig, StreamNode, WorldCell,
+};
+use crate::limits::descriptors_suffice;
+use crate::rt::{Logic, Report, Transmit};
+use crate::{properties, stream};
+
+/// Without a packet for so long, a stream that ran is silent.
+const SILENT_AFTER: Duration = Duration::from_secs(1);
+/// Without a packet for so long the membership is renewed: switches forget (`aes67` 3.7).
+const REJOIN_AFTER: Duration = Duration::from_secs(3);
+/// A source-specific membership that brought nothing for so long is made an ordinary one (IGMPv2 networks).
+const ANY_SOURCE_AFTER: Duration = Duration::from_secs(2);
+/// What could not be opened is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Descriptors that one node needs: PipeWire's own and one for each leg, twice.
+const DESCRIPTORS: u64 = 16;
+
+/// What slots share.
+pub(crate) struct Surroundings {
+    pub context: Context,
+    pub world: Box<WorldCell>,
+    pub changed: Rc<MainEvent>,
+}
+
+/// A node and everything that belongs to it.
+pub(crate) struct Slot {
+    id: String,
+    wanted: Node,
+    /// It comes from the module's arguments; the metadata has no say.
+    pub fixed: bool,
+    stream: StreamNode,
+    report: Arc<Report>,
+    open: Option<Open>,
+    retry_at: Option<Instant>,
+    error: Option<String>,
+    told: Option<StateReport>,
+    told_latency: u32,
+}
+
+/// Sockets are open.
+struct Open {
+    /// Second handles of receiving sockets, for memberships.
+    memberships: Vec<MediaSocket>,
+    /// Place in the pacer, of a stream that is sent.
+    place: Option<usize>,
+    packets: u64,
+    changed_at: Instant,
+    rejoined_at: Instant,
+    heard: bool,
+}
+
+impl Slot {
+    /// Makes the node `id`. Errors are in words, for the user.
+    pub(crate) fn new(id: &str, wanted: Node, fixed: bool, around: &Surroundings) -> Result<Self, String> {
+        if let Err(free) = descriptors_suffice(DESCRIPTORS) {
+            return Err(format!(
+                "PipeWire has only {free} file descriptors left, and needs them for programs"
+            ));
+        }
+        let report = Arc::new(Report::default());
+        let (logic, direction, latency) = match wanted.direction {
+            Direction::Receive => {
+                let receive = stream::receive(&wanted, &report).map_err(|e| e.to_string())?;
+                (Logic::Receive(Box::new(receive)), ffi::Direction::Output, wanted.latency)
+            }
+            Direction::Transmit => {
+                let latency = wanted.media.samples_per_packet + wanted.latency;
+                (Logic::Transmit(Box::new(Transmit::new())), ffi::Direction::Input, latency)
+            }
+        };
+        let config = NodeConfig {
+            props: properties::node(id, &wanted, around.context.data_loop_name()),
+            direction,
+            ports: properties::ports(&wanted),
+            desktop: wanted.show == Show::Desktop,
+            rate: wanted.media.rate,
+            latency,
+        };
+        let stream =
+            StreamNode::new(&around.context, config, logic, &around.world, Rc::clone(&around.changed))
+                .map_err(|code| {
+                    format!("PipeWire refused the node: {}", std::io::Error::from_raw_os_error(-code))
+                })?;
+        Ok(Self {
+            id: id.to_owned(),
+            wanted,
+            fixed,
+            stream,
+            report,
+            open: None,
+            retry_at: None,
+            error: None,
+            told: None,
+            told_latency: latency,
+        })
+    }
+
+    /// Whether PipeWire has taken the node away.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.stream.is_gone()
+    }
+
+    /// Whether it takes part in the graph now, and so needs looking after.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.open.is_some() || self.retry_at.is_some() || self.stream.links() > 0
+    }
+
+    /// Counters, as the metadata object carries them.
+    pub(crate) fn stats(&self) -> wireloom_wanted::Stats {
+        self.report.stats()
+    }
+
+    /// Takes over `wanted`. Returns false when that needs another node: this one is to be dropped and made anew.
+    pub(crate) fn want(&mut self, wanted: Node, around: &Surroundings) -> bool {
+        let old = &self.wanted;
+        if *old == wanted {
+            return true;
+        }
+        let same_ports = old.direction == wanted.direction && old.channels.len() == wanted.channels.len();
+        let cosmetic = old.channels == wanted.channels && old.show == wanted.show;
+        // A class or a label cannot change on a living node; while somebody listens they have to wait.
+        if !same_ports || (!cosmetic && self.stream.links() == 0) {
+            return false;
+        }
+        let media_changed = old.media.encoding != wanted.media.encoding
+            || old.media.rate != wanted.media.rate
+            || old.media.samples_per_packet != wanted.media.samples_per_packet
+            || old.media.payload_type != wanted.media.payload_type
+            || old.media.ssrc != wanted.media.ssrc
+            || old.legs != wanted.legs
+            || old.dscp != wanted.dscp
+            || (wanted.direction == Direction::Transmit && old.media.offset != wanted.media.offset);
+        let clock = (wanted.clock, wanted.media.offset);
+        let latency = (old.latency != wanted.latency).then_some(wanted.latency);
+        self.wanted = wanted;
+        self.stream.update_properties(&properties::texts(&self.wanted));
+        if self.wanted.direction == Direction::Transmit {
+            let mut props = Dictionary::default();
+            props.set("node.always-process", if self.wanted.announced { "true" } else { "false" });
+            self.stream.update_properties(&props);
+        }
+        if media_changed {
+            self.close(around);
+            self.error = None;
+            if self.wanted.direction == Direction::Receive {
+                match stream::receive(&self.wanted, &self.report) {
+                    Ok(mut new) => drop(self.stream.with_logic(|logic| {
+                        if let Logic::Receive(old) = logic {
+                            std::mem::swap(&mut **old, &mut new);
+                        }
+                        new
+                    })),
+                    Err(error) => self.error = Some(error.to_string()),
+                }
+            }
+        } else {
+            self.stream.with_logic(|logic| {
+                if let Logic::Receive(receive) = logic {
+                    receive.set_clock(clock.0, clock.1);
+                    if let Some(latency) = latency {
+                        receive.set_latency(latency);
+                    }
+                }
+            });
+        }
+        true
+    }
+
+    /// Brings the node in step: sockets, activity, memberships. Call after every change and regularly while busy.
+    pub(crate) fn settle(&mut self, now: Instant, around: &Surroundings) {
+        let linked = self.stream.links() > 0;
+        let sending = self.wanted.direction == Direction::Transmit && self.wanted.announced;
+        let active = linked || sending;
+        let run = active && !self.wanted.offline && !self.wanted.legs.is_empty();
+        if run && self.open.is_none() && self.retry_at.is_none_or(|at| now >= at) {
+            self.open(now, around);
+        } else if !run && (self.open.is_some() || self.retry_at.is_some()) {
+            self.close(around);
+            self.error = None;
+        }
+        self.stream.set_active(active);
+        self.supply_resampler();
+        self.mend_memberships(now);
+        let latency = self.report.latency();
+        if self.wanted.direction == Direction::Receive && latency != 0 && latency != self.told_latency {
+            self.told_latency = latency;
+            self.stream.set_latency(latency);
+        }
+        if self.stream.has_failed() {
+            self.error =
+                Some("Wireloom's own code failed here; the stream is muted (please report this)".to_owned());
+        }
+    }
+
+    fn open(&mut self, now: Instant, around: &Surroundings) {
+        self.retry_at = None;
+        let opened = match self.wanted.direction {
+            Direction::Receive => self.open_receive(),
+            Direction::Transmit => self.open_transmit(around).map(|place| (Vec::new(), Some(place))),
+        };
+        match opened {
+            Ok((memberships, place)) => {
+                self.error = None;
+                let packets = self.report.packets();
+                self.open = Some(Open {
+                    memberships,
+                    place,
+                    packets,
+                    changed_at: now,
+                    rejoined_at: now,
+                    heard: false,
+                });
+            }
+            Err(error) => {
+                if self.error.as_ref() != Some(&error) {
+                    ffi::log(Level::Warn, &format!("{}: {error}", self.id));
+                }
+                self.error = Some(error);
+                self.retry_at = Some(now + RETRY_AFTER);
+            }
+        }
+    }
+
+    fn open_receive(&self) -> Result<(Vec<MediaSocket>, Option<usize>), String> {
+        let sockets = stream::receive_sockets(&self.wanted).map_err(|e| e.to_string())?;
+        let second: Result<Vec<_>, _> = sockets.iter().map(MediaSocket::try_clone).collect();
+        let second = second.map_err(|e| e.to_string())?;
+        drop(self.stream.with_logic(|logic| match logic {
+            Logic::Receive(receive) => receive.set_sockets(sockets),
+            _ => sockets,
+        }));
+        Ok((second, None))
+    }
+
+    fn open_transmit(&self, around: &Surroundings) -> Result<usize, String> {
+        let slot = Box::new(stream::transmit(&self.wanted, &self.report).map_err(|e| e.to_string())?);
+        let place = around.world.with(around.context.data_loop(), |world| world.pacer().insert(slot));
+        let place = place.map_err(|_| "too many streams are being sent already".to_owned())?;
+        self.stream.with_logic(|logic| {
+            if let Logic::Transmit(transmit) = logic {
+                transmit.set_slot(Some(place));
+            }
+        });
+        Ok(place)
+    }
+
+    fn close(&mut self, around: &Surroundings) {
+        self.retry_at = None;
+        let Some(open) = self.open.take() else { return };
+        let sockets = self.stream.with_logic(|logic| match logic {
+            Logic::Receive(receive) => receive.set_sockets(Vec::new()),
+            Logic::Transmit(transmit) => {
+                transmit.set_slot(None);
+                Vec::new()
+            }
+            Logic::Driver => Vec::new(),
+        });
+        drop(sockets);
+        if let Some(place) = open.place {
+            drop(around.world.with(around.context.data_loop(), |world| world.pacer().remove(place)));
+        }
+    }
+
+    /// A stream of another clock asks for a resampler, which only the main loop can make.
+    fn supply_resampler(&mut self) {
+        let Some(rate) = self.report.wants_adaptive() else { return };
+        match stream::adaptive(&self.wanted, rate) {
+            Ok(adaptive) => drop(self.stream.with_logic(|logic| match logic {
+                Logic::Receive(receive) => receive.set_adaptive(Some(Box::new(adaptive))),
+                _ => Some(Box::new(adaptive)),
+            })),
+            Err(error) => self.error = Some(error.to_string()),
+        }
+    }
+
+    fn mend_memberships(&mut self, now: Instant) {
+        let Some(open) = &mut self.open else { return };
+        let packets = self.report.packets();
+        if packets != open.packets {
+            open.packets = packets;
+            open.changed_at = now;
+            open.heard = true;
+            return;
+        }
+        let quiet = now.duration_since(open.changed_at.max(open.rejoined_at));
+        for socket in &mut open.memberships {
+            let any_source = socket.is_source_specific() && !open.heard && quiet >= ANY_SOURCE_AFTER;
+            if !any_source && quiet < REJOIN_AFTER {
+                continue;
+            }
+            open.rejoined_at = now;
+            if let Err(error) = socket.rejoin(any_source) {
+                ffi::log(Level::Debug, &format!("{}: {error}", self.id));
+            }
+        }
+    }
+
+    /// How the node is, in a word and a sentence.
+    fn state(&self, now: Instant) -> StateReport {
+        let links = self.stream.links();
+        let (state, error) = if let Some(error) = &self.error {
+            (State::Error, error.clone())
+        } else if self.wanted.offline {
+            (State::Offline, "the device has left the network".to_owned())
+        } else if let Some(open) = &self.open {
+            self.open_state(open, now)
+        } else if links > 0 && self.wanted.legs.is_empty() {
+            (State::Waiting, "the device has not said yet where it sends to".to_owned())
+        } else {
+            (State::Idle, String::new())
+        };
+        StateReport {
+            state,
+            error,
+            mode: self.report.mode().filter(|_| self.open.is_some()),
+            port: if self.open.is_some() { self.wanted.legs.first().map_or(0, |leg| leg.port) } else { 0 },
+            latency: if self.wanted.direction == Direction::Receive {
+                self.report.latency()
+            } else {
+                self.wanted.media.samples_per_packet
+            },
+            links,
+        }
+    }
+
+    fn open_state(&self, open: &Open, now: Instant) -> (State, String) {
+        let notes = self.report.notes();
+        let receiving = self.wanted.direction == Direction::Receive;
+        if !open.heard {
+            let text = if receiving { "no packet has arrived yet" } else { "" };
+            return (State::Waiting, text.to_owned());
+        }
+        if receiving && now.duration_since(open.changed_at) >= SILENT_AFTER {
+            return (State::Silent, "packets arrived, then stopped".to_owned());
+        }
+        let text = if notes.format_contradicts {
+            "the packets contradict the description: other channels or another encoding"
+        } else if notes.not_pcm {
+            "the stream carries data that is not PCM audio; it is muted"
+        } else if notes.payload_type_adopted {
+            "the packets have another payload type than described"
+        } else {
+            ""
+        };
+        (State::Running, text.to_owned())
+    }
+
+    /// What is new about the node's state since the last call; also told to clients through its properties.
+    pub(crate) fn take_news(&mut self, now: Instant) -> Option<StateReport> {
+        let state = self.state(now);
+        if self.told.as_ref() == Some(&state) {
+            return None;
+        }
+        let mut props = Dictionary::default();
+        props.set("wireloom.state", properties::state(state.state));
+        props.set("wireloom.mode", properties::mode(state.mode));
+        props.set("wireloom.error", &state.error);
+        self.stream.update_properties(&props);
+        self.told = Some(state.clone());
+        Some(state)
+    }
+
+    /// Closes everything and takes the node out of the graph.
+    pub(crate) fn remove(mut self, around: &Surroundings) {
+        self.stream.set_active(false);
+        self.close(around);
+    }
+}
