@@ -341,14 +341,18 @@ impl Plugin {
         let Some(driver) = &self.driver else { return };
         let status = self.around.world.with(self.around.context.data_loop(), |world| world.clock_status());
         if self.told_clock != Some(status) {
-            self.told_clock = Some(status);
+            let before = self.told_clock.replace(status);
             let mut props = Dictionary::default();
             props.set("wireloom.clock.source", &format!("{:?}", status.source));
             props.set("wireloom.clock.state", &format!("{:?}", status.state));
             props.set("wireloom.clock.leader", &status.leader.to_string());
+            props.set("wireloom.clock.overruns", &status.overruns.to_string());
             props.set("wireloom.clock.jumps", &status.jumps.to_string());
             driver.node().update_properties(&props);
-            ffi::log(Level::Info, &format!("clock: {:?}, {:?}", status.source, status.state));
+            let same = before.is_some_and(|b| (b.source, b.state) == (status.source, status.state));
+            if !same {
+                ffi::log(Level::Info, &format!("clock: {:?}, {:?}", status.source, status.state));
+            }
         }
     }
 

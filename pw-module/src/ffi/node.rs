@@ -122,6 +122,8 @@ impl NodeObject {
 struct Watch {
     node: Cell<Option<NonNull<pw::pw_impl_node>>>,
     hook: UnsafeCell<spa::spa_hook>,
+    /// Boxed one by one: PipeWire keeps pointers to the hooks in them.
+    #[expect(clippy::vec_box, reason = "a hook must stay where it is")]
     ports: RefCell<Vec<Box<PortWatch>>>,
     links: Cell<u32>,
     signal: Rc<MainEvent>,

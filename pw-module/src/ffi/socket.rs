@@ -209,11 +209,6 @@ impl MediaSocket {
             Ok(())
         }
     }
-
-    /// The port of this leg.
-    pub(crate) fn port(&self) -> u16 {
-        self.leg.port
-    }
 }
 
 /// Memory for datagrams that arrive. One serves all sockets of the data loop.

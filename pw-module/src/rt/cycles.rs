@@ -24,6 +24,7 @@ pub(super) struct Cycles {
     pending: bool,
     discontinuity: bool,
     skipped: u64,
+    overruns: u32,
 }
 
 /// What to do when the timer fired.
@@ -54,6 +55,11 @@ impl Cycles {
         self.running
     }
 
+    /// Cycles that were started although the one before had not ended: somebody hung.
+    pub(super) fn overruns(&self) -> u32 {
+        self.overruns
+    }
+
     /// Chooses the next multiple of `frames` on the media clock, so that all hosts cut cycles at the same samples.
     fn anchor(&mut self, now: i64, frames: u32, clock: &GraphClock) -> i64 {
         let next = clock.index_at(now).next_multiple_of(Samples(frames));
@@ -70,6 +76,9 @@ impl Cycles {
             // The last cycle still runs: starting another would overwrite it in the middle.
             self.pending = true;
             return Action::Wait(now + period);
+        }
+        if self.in_cycle {
+            self.overruns = self.overruns.wrapping_add(1);
         }
         self.deferred_since = None;
         let Some(next) = self.next.filter(|_| !jumped) else {
@@ -168,7 +177,9 @@ mod tests {
         for waited in 0..20 {
             assert!(matches!(cycles.timer(at + waited * MS, 48, false, &clock), Action::Wait(_)));
         }
+        assert_eq!(cycles.overruns(), 0);
         started(cycles.timer(at + 20 * MS, 48, false, &clock));
+        assert_eq!(cycles.overruns(), 1);
     }
 
     #[test]

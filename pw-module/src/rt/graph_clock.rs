@@ -23,6 +23,8 @@ pub(crate) struct ClockStatus {
     pub leader: ClockIdentity,
     /// Times that the count of samples jumped.
     pub jumps: u32,
+    /// Cycles that were started before the last had ended.
+    pub overruns: u32,
 }
 
 /// Follows one line of the clock page, or the computer's own oscillator while there is none.
@@ -79,13 +81,9 @@ impl GraphClock {
     }
 
     /// What to tell about it.
-    pub(crate) fn status(&self) -> ClockStatus {
-        ClockStatus {
-            source: self.line.source,
-            state: self.line.state,
-            leader: self.line.leader,
-            jumps: self.jumps,
-        }
+    pub(crate) fn status(&self, overruns: u32) -> ClockStatus {
+        let Line { source, state, leader, .. } = self.line;
+        ClockStatus { source, state, leader, jumps: self.jumps, overruns }
     }
 
     /// Looks at the page and at the two clocks of this computer. Returns whether the count of samples jumped.
@@ -272,6 +270,6 @@ mod tests {
         line.time = line.time.offset_by(5_000_000);
         writer.publish(&line).expect("room");
         assert!(clock.refresh(at(30_001)), "5 ms is a jump");
-        assert_eq!(clock.status().jumps, 1);
+        assert_eq!(clock.status(0).jumps, 1);
     }
 }

@@ -82,11 +82,6 @@ impl Receive {
         std::mem::replace(&mut self.sockets, sockets)
     }
 
-    /// The sockets, for the main loop to repair memberships.
-    pub(crate) fn sockets_mut(&mut self) -> &mut [MediaSocket] {
-        &mut self.sockets
-    }
-
     /// Gives it what playing a foreign clock needs; returns what it had.
     pub(crate) fn set_adaptive(&mut self, adaptive: Option<Box<Adaptive>>) -> Option<Box<Adaptive>> {
         std::mem::replace(&mut self.adaptive, adaptive)
@@ -245,7 +240,14 @@ impl Receive {
     fn play(&mut self, now: MediaIndex, position: &Position, ports: &mut Ports<'_>) {
         let frames = position.frames;
         let timeline = &mut self.config.timeline;
+        // A long quantum needs more than the class: what it plays last must have arrived when it begins.
+        let needed = frames + 2 * self.packet_frames;
         if self.mode == Some(Mode::Adaptive) {
+            self.latency = self.latency.max(needed);
+            self.config.report.set_latency(self.latency + Adaptive::DELAY);
+            if let Some(adaptive) = &mut self.adaptive {
+                adaptive.steering.set_latency(Samples(self.latency));
+            }
             let read = self
                 .adaptive
                 .as_mut()
@@ -256,8 +258,6 @@ impl Receive {
             }
             return;
         }
-        // A long quantum needs more than the class: what it plays last must have arrived when it begins.
-        let needed = frames + 2 * self.packet_frames;
         if needed > self.latency {
             let (old, new) = (self.latency, needed);
             self.latency = new;

@@ -77,11 +77,7 @@ impl World {
 
     /// What the clock is now.
     pub(crate) fn clock_status(&self) -> ClockStatus {
-        self.clock.status()
-    }
-
-    pub(crate) fn clock(&self) -> &GraphClock {
-        &self.clock
+        self.clock.status(self.cycles.overruns())
     }
 
     pub(crate) fn pacer(&mut self) -> &mut Pacer {
