@@ -36,6 +36,7 @@ mod scope;
 mod source_filter;
 mod stream;
 mod warning;
+mod write;
 
 pub use channel_names::Symbol;
 pub use display::for_display;
@@ -49,3 +50,4 @@ pub use refusal::{Kind, Reason, Refusal};
 pub use sap::*;
 pub use stream::{Delivery, Leg, Stream, StreamKey, Vendor};
 pub use warning::{Finding, Warning};
+pub use write::{Description, Flavour, WriteError, write};

@@ -1,3 +1,5 @@
+use alloc::{format, string::String};
+
 use wireloom_units::ClockIdentity;
 
 use crate::warning::Finding;
@@ -123,6 +125,30 @@ impl RefClk {
             ("private:traceable", _) => Self::Traceable,
             ("ntp" | "local" | "private", _) => Self::Free,
             _ => Self::Unknown,
+        }
+    }
+
+    /// The attribute value for an announcement, in the spelling that string-comparing peers expect.
+    pub(crate) fn to_text(self) -> String {
+        match self {
+            Self::Ptp { version, identity, domain, .. } => {
+                let version = match version {
+                    PtpVersion::V1 => "IEEE1588-2002",
+                    PtpVersion::V2 => "IEEE1588-2008",
+                    PtpVersion::Gptp => "IEEE802.1AS-2011",
+                };
+                match (identity, domain) {
+                    (Some(identity), Some(domain)) => format!("ptp={version}:{identity}:{domain}"),
+                    (Some(identity), None) => format!("ptp={version}:{identity}"),
+                    (None, _) => format!("ptp={version}"),
+                }
+            }
+            Self::PtpTraceable => "ptp=IEEE1588-2008:traceable".into(),
+            Self::Traceable => "gps".into(),
+            Self::LocalMac([a, b, c, d, e, f]) => {
+                format!("localmac={a:02X}-{b:02X}-{c:02X}-{d:02X}-{e:02X}-{f:02X}")
+            }
+            Self::Free | Self::Unknown => "local".into(),
         }
     }
 }
