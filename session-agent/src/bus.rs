@@ -1,0 +1,47 @@
+//! The objects on the bus: thin, one file per interface, no knowledge of streams.
+
+mod clock;
+mod device;
+mod interface;
+mod job;
+mod manager;
+mod options;
+mod publish;
+mod statistics;
+mod stream;
+
+pub use publish::{Taken, connect, publish, publish_manager};
+
+use wireloom_dbus::Error;
+
+use crate::request::Refused;
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Invalid(text) => Self::invalid_args(text),
+            Refused::NotReady(text) => Self::NotReady(text),
+            Refused::NotFound(text) => Self::NotFound(text),
+            Refused::InProgress(text) => Self::InProgress(text),
+            Refused::Mismatch(text) => Self::FormatMismatch(text),
+            Refused::Conflict(text) => Self::AddressConflict(text),
+            Refused::Limit(text) => Self::NoBandwidth(text),
+            Refused::Failed(text) => Self::Failed(text),
+        }
+    }
+}
+
+/// A JSON object of `value` with the version of the format in front.
+fn describe(value: &impl serde::Serialize) -> String {
+    let mut json = serde_json::to_value(value).unwrap_or_default();
+    if let Some(object) = json.as_object_mut() {
+        object.insert("schema".to_owned(), 1.into());
+    }
+    json.to_string()
+}
+
+/// The object path of the `kind` named `id`.
+fn object_path(kind: &str, id: &str) -> zbus::OwnedObjectPath {
+    let path = if id.is_empty() { "/".to_owned() } else { wireloom_dbus::path(kind, id) };
+    path.try_into().expect("wireloom_dbus::path keeps to the alphabet of object paths")
+}

@@ -1,0 +1,203 @@
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use wireloom_dbus::Error;
+use zbus::{OwnedObjectPath, OwnedVariant, interface};
+
+use super::{object_path, options::Options};
+use crate::request::{Ask, Core, NewStream, Setting};
+use crate::settings;
+use crate::view::ManagerView;
+
+/// Serves `org.wireloom.Wireloom1.Manager`.
+pub struct Manager {
+    pub view: Arc<ManagerView>,
+    pub core: Core,
+}
+
+impl Manager {
+    async fn set(&self, setting: Setting) -> Result<(), Error> {
+        self.core.ask(Ask::Set(setting)).await?;
+        Ok(())
+    }
+
+    fn edit(&mut self) -> &mut ManagerView {
+        Arc::make_mut(&mut self.view)
+    }
+}
+
+// A setter changes the view itself once the core has agreed: the signal that follows at once shows the new value.
+#[interface(name = "org.wireloom.Wireloom1.Manager", introspection_docs = false)]
+impl Manager {
+    #[zbus(out_args("stream"))]
+    async fn create_stream(
+        &self,
+        name: String,
+        channels: u32,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<OwnedObjectPath, Error> {
+        let mut options = Options::new(options);
+        let address = match options.take::<String>("address")?.as_deref() {
+            None | Some("auto") => None,
+            Some(text) => Some(text.parse::<Ipv4Addr>().map_err(|_| {
+                Error::invalid_args(format!("\"{text}\" is neither \"auto\" nor an IPv4 address"))
+            })?),
+        };
+        let new = NewStream {
+            name,
+            channels,
+            address,
+            port: options.take("port")?.unwrap_or(5004),
+            labels: options.take("labels")?,
+            encoding: options.take("encoding")?.unwrap_or_else(|| "L24".to_owned()),
+            rate: options.take("rate")?.unwrap_or(48_000),
+            packet_frames: options.take("packet-frames")?,
+            ttl: options.take("ttl")?.unwrap_or(32),
+            dscp: options.take("dscp")?.unwrap_or(34),
+            dante: options.flag("dante")?,
+            dry_run: options.flag("dry-run")?,
+        };
+        options.finish()?;
+        let ids = self.core.ask_visible(Ask::Create(new)).await?;
+        Ok(object_path("stream", ids.first().map_or("", String::as_str)))
+    }
+
+    #[zbus(out_args("streams"))]
+    async fn add_sdp(
+        &self,
+        text: String,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<Vec<OwnedObjectPath>, Error> {
+        let mut options = Options::new(options);
+        let dry_run = options.flag("dry-run")?;
+        options.finish()?;
+        let ids = self.core.ask_visible(Ask::AddSdp { text, dry_run }).await?;
+        Ok(ids.iter().map(|id| object_path("stream", id)).collect())
+    }
+
+    #[zbus(out_args("job"))]
+    async fn discover(&self, options: HashMap<String, OwnedVariant>) -> Result<OwnedObjectPath, Error> {
+        let mut options = Options::new(options);
+        let timeout_ms = options.take("timeout-ms")?.unwrap_or(35_000);
+        options.finish()?;
+        let ids = self.core.ask_visible(Ask::Discover { timeout_ms }).await?;
+        Ok(object_path("job", ids.first().map_or("", String::as_str)))
+    }
+
+    #[zbus(out_args("json"))]
+    fn describe(&self) -> String {
+        let mut json = serde_json::to_value(&*self.view).unwrap_or_default();
+        if let Some(object) = json.as_object_mut() {
+            object.insert("schema".to_owned(), 1.into());
+            object.insert("version".to_owned(), env!("CARGO_PKG_VERSION").into());
+            object.insert("settings".to_owned(), settings::description());
+        }
+        json.to_string()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> &str {
+        self.view.condition.state
+    }
+
+    #[zbus(property)]
+    fn state_reason(&self) -> &str {
+        self.view.condition.reason
+    }
+
+    #[zbus(property)]
+    fn state_text(&self) -> &str {
+        &self.view.condition.text
+    }
+
+    #[zbus(property)]
+    fn state_since(&self) -> u64 {
+        self.view.condition.since_us
+    }
+
+    #[zbus(property)]
+    fn network_interfaces(&self) -> Vec<String> {
+        self.view.network_interfaces.clone()
+    }
+
+    #[zbus(property)]
+    async fn set_network_interfaces(&mut self, names: Vec<String>) -> Result<(), Error> {
+        self.set(Setting::NetworkInterfaces(names.clone())).await?;
+        self.edit().network_interfaces = names;
+        Ok(())
+    }
+
+    #[zbus(property)]
+    fn node_limit(&self) -> u32 {
+        self.view.node_limit
+    }
+
+    #[zbus(property)]
+    async fn set_node_limit(&mut self, limit: u32) -> Result<(), Error> {
+        self.set(Setting::NodeLimit(limit)).await?;
+        self.edit().node_limit = limit;
+        Ok(())
+    }
+
+    #[zbus(property)]
+    fn show(&self) -> &str {
+        self.view.show
+    }
+
+    #[zbus(property)]
+    async fn set_show(&mut self, policy: String) -> Result<(), Error> {
+        self.set(Setting::Show(policy.clone())).await?;
+        self.edit().show = settings::Show::parse(&policy).map_or("auto", settings::Show::word);
+        Ok(())
+    }
+
+    #[zbus(property)]
+    fn latency_frames(&self) -> u32 {
+        self.view.latency_frames
+    }
+
+    #[zbus(property)]
+    async fn set_latency_frames(&mut self, frames: u32) -> Result<(), Error> {
+        self.set(Setting::LatencyFrames(frames)).await?;
+        self.edit().latency_frames = frames;
+        Ok(())
+    }
+
+    #[zbus(property)]
+    fn address_pool(&self) -> &str {
+        &self.view.address_pool
+    }
+
+    #[zbus(property)]
+    async fn set_address_pool(&mut self, prefix: String) -> Result<(), Error> {
+        self.set(Setting::AddressPool(prefix.clone())).await?;
+        self.edit().address_pool = prefix;
+        Ok(())
+    }
+
+    #[zbus(property)]
+    fn stream_count(&self) -> u32 {
+        self.view.stream_count
+    }
+
+    #[zbus(property)]
+    fn shown_count(&self) -> u32 {
+        self.view.shown_count
+    }
+
+    #[zbus(property)]
+    fn active_clock(&self) -> OwnedObjectPath {
+        object_path("clock", self.view.active_clock.as_deref().unwrap_or_default())
+    }
+
+    #[zbus(property(emits_changed_signal = "false"))]
+    fn announcement_counters(&self) -> HashMap<String, u64> {
+        self.view.counters.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+}

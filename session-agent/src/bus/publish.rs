@@ -1,0 +1,210 @@
+//! Brings what is on the bus in line with the newest world: level-triggered, at most ten times a second.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use wireloom_dbus::{BUS_NAME, ROOT_PATH};
+use zbus::{Connection, connection, fdo};
+
+use super::{clock, device, interface, job, manager, object_path, statistics, stream};
+use crate::request::Core;
+use crate::view::{ClockView, DeviceView, InterfaceView, JobView, ManagerView, StreamView, World};
+
+/// Between two rounds: what changes meanwhile becomes one signal per object.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// Somebody else is `org.wireloom.Wireloom1` on this bus.
+#[derive(Debug)]
+pub struct Taken;
+
+/// Connects to the session bus and serves the Manager. The name is asked for without waiting or replacing.
+pub async fn connect(core: &Core, world: &World) -> zbus::Result<Result<Connection, Taken>> {
+    let manager = manager::Manager { view: world.manager.clone(), core: core.clone() };
+    let built = connection::Builder::session()
+        .serve_at(ROOT_PATH, fdo::ObjectManager)
+        .serve_at(ROOT_PATH, manager)
+        .name(BUS_NAME)
+        .build()
+        .await;
+    match built {
+        Ok(connection) => Ok(Ok(connection)),
+        Err(zbus::Error::NameTaken) => Ok(Err(Taken)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Publishes objects until the core or the bus is gone, and says in `applied` which world is on the bus.
+///
+/// The Manager has a task of its own: its methods wait for objects while they hold the Manager.
+pub async fn publish(
+    connection: Connection,
+    core: Core,
+    mut worlds: watch::Receiver<Arc<World>>,
+    applied: watch::Sender<u64>,
+) -> zbus::Result<()> {
+    let mut shown = World::default();
+    loop {
+        let world = worlds.borrow_and_update().clone();
+        round(&connection, &core, &shown, &world).await?;
+        shown = World::clone(&world);
+        applied.send_replace(world.serial);
+        drop(world);
+        tokio::time::sleep(ROUND).await;
+        if worlds.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+/// Publishes the Manager's properties until the core or the bus is gone.
+pub async fn publish_manager(
+    connection: Connection,
+    mut worlds: watch::Receiver<Arc<World>>,
+) -> zbus::Result<()> {
+    loop {
+        let manager = worlds.borrow_and_update().manager.clone();
+        update::<manager::Manager>(&connection, ROOT_PATH, &manager).await?;
+        tokio::time::sleep(ROUND).await;
+        if worlds.changed().await.is_err() {
+            return Ok(());
+        }
+    }
+}
+
+async fn round(bus: &Connection, core: &Core, old: &World, new: &World) -> zbus::Result<()> {
+    kind(bus, "iface", &old.interfaces, &new.interfaces, |_, view| interface::Interface { view }).await?;
+    kind(bus, "clock", &old.clocks, &new.clocks, |_, view| clock::Clock { view }).await?;
+    // Devices before their streams when they come, after them when they go: references stay valid.
+    let device = |_: &str, view| device::Device { view, core: core.clone() };
+    appear(bus, "device", &old.devices, &new.devices, device).await?;
+    let stream = |_: &str, view| stream::Stream { view, core: core.clone() };
+    kind(bus, "stream", &old.streams, &new.streams, stream).await?;
+    let (before, after) = (shown_only(&old.streams), shown_only(&new.streams));
+    let statistics = |_: &str, view| statistics::Statistics { view, core: core.clone() };
+    kind(bus, "stream", &before, &after, statistics).await?;
+    disappear::<device::Device>(bus, "device", &old.devices, &new.devices).await?;
+    let job = |id: &str, view| job::Job { id: id.to_owned(), view, core: core.clone() };
+    kind(bus, "job", &old.jobs, &new.jobs, job).await?;
+    for (id, view) in &new.jobs {
+        let ended_before = old.jobs.get(id).is_some_and(|old| old.outcome.is_some());
+        if let (Some((success, name, message)), false) = (&view.outcome, ended_before) {
+            let path = object_path("job", id);
+            let reference = bus.object_server().interface::<_, job::Job>(&path).await?;
+            job::Job::completed(reference.signal_emitter(), *success, name, message).await?;
+        }
+    }
+    Ok(())
+}
+
+fn shown_only(streams: &BTreeMap<String, Arc<StreamView>>) -> BTreeMap<String, Arc<StreamView>> {
+    streams.iter().filter(|(_, view)| view.shown).map(|(id, view)| (id.clone(), view.clone())).collect()
+}
+
+/// A served object that shows a view.
+trait Served: zbus::object_server::Interface {
+    type View: Send + Sync;
+    /// Properties that are announced as changed, without their value.
+    const INVALIDATES: &'static [&'static str] = &[];
+    /// Properties that move all the time: never announced.
+    const QUIET: &'static [&'static str] = &[];
+    fn view(&mut self) -> &mut Arc<Self::View>;
+}
+
+macro_rules! served {
+    ($object:ty, $view:ty, $invalidates:expr, $quiet:expr) => {
+        impl Served for $object {
+            type View = $view;
+            const INVALIDATES: &'static [&'static str] = &$invalidates;
+            const QUIET: &'static [&'static str] = &$quiet;
+            fn view(&mut self) -> &mut Arc<$view> {
+                &mut self.view
+            }
+        }
+    };
+}
+
+served!(manager::Manager, ManagerView, [], ["AnnouncementCounters"]);
+served!(interface::Interface, InterfaceView, [], ["AnnouncementsReceived"]);
+served!(clock::Clock, ClockView, [], ["ErrorBoundNs", "FrequencyPpb"]);
+served!(device::Device, DeviceView, [], []);
+served!(stream::Stream, StreamView, ["SdpText"], ["LastHeard"]);
+served!(statistics::Statistics, StreamView, [], ["Counters"]);
+served!(job::Job, JobView, [], []);
+
+/// Adds, updates and removes the objects of one kind.
+async fn kind<I: Served>(
+    bus: &Connection,
+    name: &str,
+    old: &BTreeMap<String, Arc<I::View>>,
+    new: &BTreeMap<String, Arc<I::View>>,
+    make: impl Fn(&str, Arc<I::View>) -> I,
+) -> zbus::Result<()> {
+    disappear::<I>(bus, name, old, new).await?;
+    appear(bus, name, old, new, make).await
+}
+
+async fn appear<I: Served>(
+    bus: &Connection,
+    name: &str,
+    old: &BTreeMap<String, Arc<I::View>>,
+    new: &BTreeMap<String, Arc<I::View>>,
+    make: impl Fn(&str, Arc<I::View>) -> I,
+) -> zbus::Result<()> {
+    for (id, view) in new {
+        let path = object_path(name, id);
+        match old.get(id) {
+            Some(before) if Arc::ptr_eq(before, view) => {}
+            Some(_) => update::<I>(bus, path.as_str(), view).await?,
+            None => {
+                bus.object_server().at(path, make(id, view.clone())).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn disappear<I: Served>(
+    bus: &Connection,
+    name: &str,
+    old: &BTreeMap<String, Arc<I::View>>,
+    new: &BTreeMap<String, Arc<I::View>>,
+) -> zbus::Result<()> {
+    for id in old.keys().filter(|id| !new.contains_key(*id)) {
+        bus.object_server().remove::<I, _>(object_path(name, id)).await?;
+    }
+    Ok(())
+}
+
+/// Hands the object its new view and announces everything that differs in one signal.
+async fn update<I: Served>(bus: &Connection, path: &str, view: &Arc<I::View>) -> zbus::Result<()> {
+    let reference = bus.object_server().interface::<_, I>(path).await?;
+    let emitter = reference.signal_emitter();
+    let server = bus.object_server();
+    let (before, after) = {
+        let mut object = reference.get_mut().await;
+        if Arc::ptr_eq(object.view(), view) {
+            return Ok(());
+        }
+        let before = object.get_all(server, bus, None, emitter).await?;
+        *object.view() = view.clone();
+        (before, object.get_all(server, bus, None, emitter).await?)
+    };
+    let mut changed = HashMap::new();
+    let mut invalidated = Vec::new();
+    for (name, value) in &after {
+        if before.get(name) == Some(value) || I::QUIET.contains(&name.as_str()) {
+            continue;
+        }
+        if I::INVALIDATES.contains(&name.as_str()) {
+            invalidated.push(name.as_str());
+        } else {
+            changed.insert(name.as_str(), zbus::Variant::try_from(value)?);
+        }
+    }
+    if !changed.is_empty() || !invalidated.is_empty() {
+        fdo::Properties::properties_changed(emitter, I::name(), changed, invalidated.into()).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! The core task: owns the model, feeds it, and carries out its wishes.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval, sleep_until};
+use tracing::{debug, error, info, warn};
+use wireloom_clock_page::Line;
+use wireloom_units::Nanos;
+
+use crate::announcer::Announcer;
+use crate::clock_watch::ClockWatch;
+use crate::interfaces::{self, Bell};
+use crate::lock::ActiveLock;
+use crate::model::{ClockFacts, GraphEvent, GraphOp, Model, SapWish};
+use crate::request::Request;
+use crate::sap_sockets::{Datagram, SapSockets};
+use crate::store;
+use crate::time::{Clock, Now};
+use crate::view::World;
+
+/// The clock page is looked at so often: a new grandmaster must be announced within a second.
+const CLOCK_LOOK: Duration = Duration::from_millis(250);
+/// Interfaces are read at least so often, should netlink have missed something.
+const INTERFACE_LOOK: Duration = Duration::from_secs(10);
+/// The bus gets a new world at most so often.
+const WORLD_EVERY: Nanos = Nanos::from_millis(50);
+/// What nobody is told of, such as when an announcement was heard last, is at most so old.
+const WORLD_AGE: Nanos = Nanos::from_secs(1);
+/// So many inputs of one kind are taken before the model settles.
+const BATCH: usize = 256;
+
+/// What the core is connected to.
+pub struct Ends {
+    pub requests: mpsc::Receiver<Request>,
+    pub datagrams: mpsc::Receiver<Datagram>,
+    pub graph: mpsc::Receiver<GraphEvent>,
+    pub ops: pipewire::channel::Sender<GraphOp>,
+    pub worlds: watch::Sender<Arc<World>>,
+}
+
+/// The core and what it drives.
+pub struct Driver {
+    pub clock: Clock,
+    pub model: Model,
+    pub sockets: SapSockets,
+    pub watch: ClockWatch,
+    pub lock: ActiveLock,
+    pub state_file: PathBuf,
+    pub random: Box<dyn FnMut() -> u32>,
+    pub announcer: Announcer,
+    /// Interfaces on which joining failed last time.
+    pub failed: BTreeSet<u32>,
+    pub clock_seen: Vec<String>,
+    pub world_at: Nanos,
+    pub world_due: Option<Nanos>,
+}
+
+impl Driver {
+    /// Runs until `stop` ends.
+    pub async fn run(mut self, mut ends: Ends, stop: impl Future<Output = ()>) {
+        let bell = Bell::new().inspect_err(|error| warn!("network changes are noticed late: {error}")).ok();
+        let mut clock_look = interval(CLOCK_LOOK);
+        let mut interface_look = interval(INTERFACE_LOOK);
+        clock_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interface_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(stop);
+        self.read_interfaces();
+        loop {
+            let due = self.due();
+            let mut changed = true;
+            tokio::select! {
+                () = &mut stop => break,
+                Some(request) = ends.requests.recv() => {
+                    self.answer(request, &ends);
+                    for _ in 1..BATCH {
+                        let Ok(request) = ends.requests.try_recv() else { break };
+                        self.answer(request, &ends);
+                    }
+                }
+                Some(event) = ends.graph.recv() => {
+                    let now = self.clock.now();
+                    self.model.handle_graph(now, event);
+                    for _ in 1..BATCH {
+                        let Ok(event) = ends.graph.try_recv() else { break };
+                        self.model.handle_graph(now, event);
+                    }
+                }
+                Some(datagram) = ends.datagrams.recv() => {
+                    changed = self.hear(&datagram);
+                    for _ in 1..BATCH {
+                        let Ok(datagram) = ends.datagrams.try_recv() else { break };
+                        changed |= self.hear(&datagram);
+                    }
+                }
+                _ = clock_look.tick() => changed = self.look_at_clock(),
+                _ = interface_look.tick() => self.read_interfaces(),
+                () = rung(bell.as_ref()) => {
+                    // Several messages belong to one change: let them come.
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    self.read_interfaces();
+                }
+                () = sleep_until(self.clock.instant(due)) => {}
+            }
+            self.settle(&ends, changed);
+        }
+        if let Some(saved) = self.model.unsaved() {
+            self.save(&saved);
+        }
+    }
+
+    fn due(&self) -> Nanos {
+        let idle = self.world_at.plus(WORLD_AGE);
+        let dues = [self.model.poll_timeout(), self.announcer.poll_timeout(), self.world_due];
+        dues.into_iter().flatten().fold(idle, Nanos::min)
+    }
+
+    fn hear(&mut self, datagram: &Datagram) -> bool {
+        let now = self.clock.now();
+        let heard = self.model.handle_datagram(now, datagram.from, datagram.via, &datagram.bytes);
+        heard.unwrap_or_else(|error| {
+            tracing::trace!("announcement from {}: {error}", datagram.from);
+            false
+        })
+    }
+
+    fn answer(&mut self, request: Request, ends: &Ends) {
+        let now = self.clock.now();
+        let answer = self.model.handle_ask(now, request.ask);
+        self.model.settle(now);
+        let serial = self.publish(now, ends);
+        let _ = request.reply.send((answer, serial)); // a caller that went away needs no answer
+    }
+
+    fn settle(&mut self, ends: &Ends, changed: bool) {
+        let now = self.clock.now();
+        self.model.handle_active(self.lock.hold());
+        self.model.settle(now);
+        while let Some(op) = self.model.poll_graph() {
+            let _ = ends.ops.send(op); // the thread lives as long as the process
+        }
+        while let Some(wish) = self.model.poll_wish() {
+            match wish {
+                SapWish::Announce(what) => self.announcer.announce(now.mono, what),
+                SapWish::Withdraw(id) => self.announcer.withdraw(now.mono, &id),
+                SapWish::Rejoin => {
+                    self.sockets.leave_all();
+                    self.failed.clear();
+                }
+            }
+        }
+        self.announcer.handle_timeout(now.mono, &mut self.random);
+        self.failed = self.sockets.join(&self.model.joined());
+        if let Some(saved) = self.model.poll_save(now) {
+            self.save(&saved);
+        }
+        if changed {
+            self.world_due = self.world_due.or(Some(self.world_at.plus(WORLD_EVERY).max(now.mono)));
+        }
+        let old = self.world_at.plus(WORLD_AGE) <= now.mono;
+        if old || self.world_due.is_some_and(|due| due <= now.mono) {
+            self.publish(now, ends);
+        }
+    }
+
+    fn publish(&mut self, now: Now, ends: &Ends) -> u64 {
+        (self.world_at, self.world_due) = (now.mono, None);
+        let world = self.model.refresh_world(now);
+        let serial = world.serial;
+        ends.worlds.send_replace(world);
+        serial
+    }
+
+    fn save(&self, saved: &store::Saved) {
+        match store::save(&self.state_file, saved) {
+            Ok(()) => debug!("state saved"),
+            Err(error) => error!("cannot save the state to {}: {error}", self.state_file.display()),
+        }
+    }
+
+    fn read_interfaces(&mut self) {
+        match interfaces::read() {
+            Ok(mut interfaces) => {
+                for facts in &mut interfaces {
+                    facts.join_failed = self.failed.contains(&facts.index);
+                }
+                self.model.handle_interfaces(self.clock.now(), interfaces);
+            }
+            Err(error) => warn!("cannot read the network interfaces: {error}"),
+        }
+    }
+
+    /// Answers whether anything changed but the line itself, which always moves.
+    fn look_at_clock(&mut self) -> bool {
+        let facts = self.watch.look();
+        let seen = essence(&facts);
+        let changed = seen != self.clock_seen;
+        if changed {
+            info!("clock: {}", if seen.is_empty() { "none".to_owned() } else { seen.join(", ") });
+            self.clock_seen = seen;
+        }
+        self.model.handle_clock(facts);
+        changed
+    }
+}
+
+fn essence(facts: &ClockFacts) -> Vec<String> {
+    let alive = if facts.alive { "" } else { " (not updated)" };
+    let text = |line: &Line| {
+        format!("{:?} {:?} {} generation {}{alive}", line.source, line.state, line.leader, line.generation)
+    };
+    facts.lines.iter().map(text).collect()
+}
+
+async fn rung(bell: Option<&Bell>) {
+    match bell {
+        Some(bell) => {
+            if bell.rung().await.is_err() {
+                std::future::pending().await
+            }
+        }
+        None => std::future::pending().await,
+    }
+}

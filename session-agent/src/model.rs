@@ -1,0 +1,183 @@
+//! What the agent knows and decides: streams, nodes, announcements. No I/O, no clock; time is an argument.
+//!
+//! Inputs are `handle_*`; [`Model::settle`] then compares wanted with seen and leaves its wishes in `poll_*`.
+
+mod clock;
+mod describe;
+mod device;
+mod facts;
+mod graph;
+mod heard;
+mod identity;
+mod jobs;
+mod known;
+mod node;
+mod own;
+mod requests;
+mod settle;
+mod show;
+#[cfg(test)]
+mod tests;
+mod views;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use wireloom_sdp::{SapListener, StreamId};
+use wireloom_units::Nanos;
+
+pub use facts::{ClockFacts, InterfaceFacts};
+pub use graph::{GraphEvent, GraphOp};
+use known::Known;
+pub use own::Announce;
+
+use crate::settings::Settings;
+use crate::store::{Saved, SavedStream};
+use crate::time::Now;
+use crate::view::{Condition, World};
+
+/// Wishes of the model for the announcement task.
+#[derive(Debug, Clone, PartialEq)]
+pub enum SapWish {
+    /// Announce this, replacing what was announced under the same id.
+    Announce(Announce),
+    /// Withdraw the announcement of this id.
+    Withdraw(String),
+    /// Leave and join the groups again.
+    Rejoin,
+}
+
+/// Everything the agent knows. One owner: the core task.
+pub struct Model {
+    settings: Settings,
+    saved: Saved,
+    save_at: Option<Nanos>,
+    /// This agent may act on the network and the graph; false while another session does.
+    active: bool,
+    started: Nanos,
+    condition: Condition,
+    streams: BTreeMap<String, Known>,
+    /// Identity text -> id, of the streams in `streams` and in `saved`.
+    by_key: HashMap<String, String>,
+    listener: SapListener,
+    /// Announced stream -> its id.
+    heard: BTreeMap<StreamId, String>,
+    /// Announced streams that a user removed, and when: the next announcement brings them back.
+    removed: BTreeMap<StreamId, Nanos>,
+    told_own: BTreeSet<(IpAddr, String)>,
+    arrivals: u64,
+    interfaces: Vec<InterfaceFacts>,
+    received: HashMap<u32, u64>,
+    clock: ClockFacts,
+    clock_conditions: BTreeMap<String, Condition>,
+    graph: graph::Mirror,
+    watch_until: Option<Nanos>,
+    jobs: jobs::Jobs,
+    wishes: VecDeque<SapWish>,
+    world: Arc<World>,
+    random: Box<dyn FnMut() -> u32 + Send>,
+}
+
+impl Model {
+    /// Starts with what was configured and saved. `random` gives session ids and the first automatic address.
+    pub fn new(
+        now: Now,
+        settings: Settings,
+        saved: Saved,
+        random: impl FnMut() -> u32 + Send + 'static,
+    ) -> Self {
+        let mut model = Self {
+            settings,
+            saved: Saved { schema: 1, ..saved },
+            save_at: None,
+            active: false,
+            started: now.mono,
+            condition: Condition::default(),
+            streams: BTreeMap::new(),
+            by_key: HashMap::new(),
+            listener: SapListener::new(),
+            heard: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            told_own: BTreeSet::new(),
+            arrivals: 0,
+            interfaces: Vec::new(),
+            received: HashMap::new(),
+            clock: ClockFacts::default(),
+            clock_conditions: BTreeMap::new(),
+            graph: graph::Mirror::default(),
+            watch_until: None,
+            jobs: jobs::Jobs::default(),
+            wishes: VecDeque::new(),
+            world: Arc::default(),
+            random: Box::new(random),
+        };
+        model.restore(now);
+        model
+    }
+
+    /// Whether this session is the one that acts.
+    pub fn handle_active(&mut self, active: bool) {
+        self.active = active;
+    }
+
+    /// The network interfaces of this computer, all of them.
+    pub fn handle_interfaces(&mut self, now: Now, interfaces: Vec<InterfaceFacts>) {
+        let before: BTreeSet<u32> = self.joined().iter().map(|facts| facts.index).collect();
+        self.interfaces = interfaces;
+        let after: BTreeSet<u32> = self.joined().iter().map(|facts| facts.index).collect();
+        for index in before.symmetric_difference(&after) {
+            self.listener.handle_interface(now.mono, *index, after.contains(index));
+        }
+        self.received.retain(|index, _| self.interfaces.iter().any(|facts| facts.index == *index));
+        self.tell_own();
+    }
+
+    /// The next wish for the announcement task.
+    pub fn poll_wish(&mut self) -> Option<SapWish> {
+        self.wishes.pop_front()
+    }
+
+    /// The state to write, once it has been quiet for a while or a user waits for it.
+    pub fn poll_save(&mut self, now: Now) -> Option<Saved> {
+        self.save_at.filter(|at| *at <= now.mono)?;
+        self.save_at = None;
+        Some(self.saved.clone())
+    }
+
+    /// The state if anything is unsaved, for the end of the process.
+    pub fn unsaved(&mut self) -> Option<Saved> {
+        self.save_at.take().map(|_| self.saved.clone())
+    }
+
+    /// Interfaces that announcements should be heard and sent on: index and name.
+    pub fn joined(&self) -> Vec<InterfaceFacts> {
+        self.interfaces.iter().filter(|facts| self.use_of(facts).is_ok()).cloned().collect()
+    }
+
+    fn save_within(&mut self, now: Now, delay: Nanos) {
+        let at = now.mono.plus(delay);
+        self.save_at = Some(self.save_at.map_or(at, |before| before.min(at)));
+    }
+
+    fn saved_stream(&mut self, id: &str) -> &mut SavedStream {
+        self.saved.streams.entry(id.to_owned()).or_default()
+    }
+
+    /// Puts back what the user made: settings, own streams, added descriptions.
+    fn restore(&mut self, now: Now) {
+        self.restore_settings();
+        for (id, stream) in &self.saved.streams {
+            for key in &stream.keys {
+                self.by_key.insert(key.clone(), id.clone());
+            }
+        }
+        for own in self.saved.own.clone() {
+            self.insert_own(now, &own);
+        }
+        for text in self.saved.added.clone() {
+            let _ = self.insert_added(now, &text); // what was playable when it was added
+        }
+        self.condition.become_("starting", "none", String::new(), now.wall_us);
+    }
+}

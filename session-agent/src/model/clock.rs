@@ -1,0 +1,106 @@
+//! The clock that streams are compared with, and what the comparison means.
+
+use wireloom_clock_page::{Line, LineState, Source};
+use wireloom_sdp::{OurClock, RefClk, Relation, Stream};
+use wireloom_units::ClockIdentity;
+use wireloom_wanted::ClockRelation;
+
+use super::{ClockFacts, Model};
+
+/// Id, source word and number of a line.
+pub fn naming(source: Source) -> (String, &'static str, u32) {
+    match source {
+        Source::PtpV2(domain) => (format!("ptpv2-{domain}"), "ptpv2", u32::from(domain)),
+        Source::PtpV1(domain) => (format!("ptpv1-{domain}"), "ptpv1", u32::from(domain)),
+        Source::Phc(number) => (format!("phc-{number}"), "phc", u32::from(number)),
+        Source::System => ("system".to_owned(), "system", 0),
+        Source::FreeRunning => ("free".to_owned(), "free", 0),
+    }
+}
+
+pub fn state_word(state: LineState) -> &'static str {
+    match state {
+        LineState::Disabled => "disabled",
+        LineState::Listening => "listening",
+        LineState::Acquiring => "acquiring",
+        LineState::Tracking => "tracking",
+        LineState::Locked => "locked",
+        LineState::Holdover => "holdover",
+        LineState::Lost => "lost",
+        LineState::Leader => "leader",
+        LineState::FreeRunning => "free-running",
+    }
+}
+
+impl Model {
+    /// The clock page was read.
+    pub fn handle_clock(&mut self, facts: ClockFacts) {
+        self.clock = facts;
+    }
+
+    /// The line that counts: the configured domain's, else the best one of the ladder.
+    pub(super) fn active_line(&self) -> Option<&Line> {
+        if let Some(domain) = self.settings.clock_domain {
+            return self.clock.lines.iter().find(|line| line.source == Source::PtpV2(domain));
+        }
+        let ranked = self.clock.lines.iter().filter_map(|line| Some((line.rung()?, line)));
+        ranked.reduce(|best, other| if other.0 < best.0 { other } else { best }).map(|(_, line)| line)
+    }
+
+    /// Our grandmaster, while there is one.
+    pub(super) fn our_clock(&self) -> Option<OurClock> {
+        let line = self.active_line()?;
+        let Source::PtpV2(domain) = line.source else { return None };
+        let follows = matches!(
+            line.state,
+            LineState::Tracking | LineState::Locked | LineState::Holdover | LineState::Leader
+        );
+        let time_traceable = self.clock.traceable_domains.contains(&domain);
+        (follows && line.leader != ClockIdentity::default()).then_some(OurClock {
+            grandmaster: line.leader,
+            domain,
+            time_traceable,
+        })
+    }
+}
+
+/// How `stream` relates to our clock, with a sentence for people.
+pub fn relate(stream: &Stream, ours: Option<&OurClock>) -> (ClockRelation, &'static str) {
+    let Some(ours) = ours else {
+        return (ClockRelation::Other, "This computer follows no PTP grandmaster: the stream is resampled.");
+    };
+    match stream.clock_relation(ours) {
+        Relation::Same => {
+            (ClockRelation::Same, "Same grandmaster as this computer: played by its timestamps.")
+        }
+        Relation::AssumedSame => (
+            ClockRelation::Unknown,
+            "Probably the same time as this computer's: played by its timestamps once packets confirm it.",
+        ),
+        Relation::Unknown => (
+            ClockRelation::Unknown,
+            "The description does not say which clock it follows: the packets decide.",
+        ),
+        Relation::OtherMaster => (
+            ClockRelation::Unknown,
+            "Another grandmaster is announced, perhaps from before a change: the packets decide.",
+        ),
+        Relation::OtherDomain => {
+            (ClockRelation::Other, "It follows another PTP domain than this computer: it is resampled.")
+        }
+        Relation::FreeRunning => (ClockRelation::Other, "It runs on its own clock: it is resampled."),
+    }
+}
+
+/// The reference clock that own streams announce.
+pub fn announced(ours: Option<&OurClock>, mac: [u8; 6]) -> RefClk {
+    match ours {
+        Some(ours) => RefClk::Ptp {
+            version: wireloom_sdp::PtpVersion::V2,
+            identity: Some(ours.grandmaster),
+            domain: Some(ours.domain),
+            widened: false,
+        },
+        None => RefClk::LocalMac(mac),
+    }
+}

@@ -1,0 +1,200 @@
+//! The metadata object as it was last seen, and the few writes that bring it to what is wanted.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use wireloom_units::Nanos;
+use wireloom_wanted::{Key, MAX_VALUE_BYTES, Node, SCHEMA};
+
+use super::Model;
+use crate::time::Now;
+
+/// A write that PipeWire has not confirmed is repeated after this.
+const CONFIRM_WITHIN: Nanos = Nanos::from_secs(3);
+/// More keys than this are not kept: a broken module must not fill our memory.
+const MAX_KEYS: usize = 8192;
+
+/// What comes from PipeWire.
+#[derive(Debug, Clone, PartialEq)]
+pub enum GraphEvent {
+    Connected,
+    Disconnected,
+    /// The metadata object is there; its keys follow.
+    ObjectAppeared,
+    /// All keys that it had have been told.
+    Settled,
+    ObjectGone,
+    Property {
+        key: Option<String>,
+        value: Option<String>,
+    },
+    /// How many nodes of others are devices of the desktop.
+    Devices {
+        sources: u32,
+        sinks: u32,
+    },
+}
+
+/// A key to write, or to delete when there is no value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphOp {
+    pub key: String,
+    pub value: Option<String>,
+}
+
+/// What is known of the other side.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    pub connected: bool,
+    pub object: bool,
+    pub settled: bool,
+    pub schema: Option<String>,
+    pub sources: u32,
+    pub sinks: u32,
+    keys: BTreeMap<String, String>,
+    pending: HashMap<String, (Option<String>, Nanos)>,
+    ops: VecDeque<GraphOp>,
+}
+
+impl Mirror {
+    /// Node keys as they are in the object: id and value.
+    pub fn nodes(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.keys.iter().filter_map(|(key, value)| Some((key.strip_prefix("node.")?, value.as_str())))
+    }
+
+    /// The value of `key`.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.keys.get(key).map(String::as_str)
+    }
+
+    fn forget(&mut self) {
+        self.keys.clear();
+        self.pending.clear();
+        self.ops.clear();
+        (self.object, self.settled, self.schema) = (false, false, None);
+    }
+
+    /// Writes `value` unless the object has it, or a write of it is under way.
+    pub fn want(&mut self, now: Now, key: &str, value: Option<&str>) {
+        if let Some((pending, until)) = self.pending.get(key)
+            && *until > now.mono
+            && pending.as_deref() == value
+        {
+            return;
+        }
+        if self.value(key) == value {
+            self.pending.remove(key);
+            return;
+        }
+        let value = value.map(str::to_owned);
+        self.ops.retain(|op| op.key != key);
+        self.pending.insert(key.to_owned(), (value.clone(), now.mono.plus(CONFIRM_WITHIN)));
+        self.ops.push_back(GraphOp { key: key.to_owned(), value });
+    }
+
+    /// When an unconfirmed write is due again.
+    pub fn timeout(&self) -> Option<Nanos> {
+        self.pending.values().map(|(_, until)| *until).min()
+    }
+}
+
+impl Model {
+    /// Something happened in PipeWire.
+    pub fn handle_graph(&mut self, now: Now, event: GraphEvent) {
+        match event {
+            GraphEvent::Connected => {
+                self.graph = Mirror { connected: true, ..Mirror::default() };
+            }
+            GraphEvent::Disconnected => {
+                self.graph = Mirror::default();
+                self.forget_reports();
+            }
+            GraphEvent::ObjectAppeared => {
+                self.graph.forget();
+                self.graph.object = true;
+            }
+            GraphEvent::Settled => {
+                self.graph.settled = self.graph.object;
+                self.adopt(now);
+            }
+            GraphEvent::ObjectGone => {
+                self.graph.forget();
+                self.forget_reports();
+            }
+            GraphEvent::Devices { sources, sinks } => {
+                (self.graph.sources, self.graph.sinks) = (sources, sinks);
+            }
+            GraphEvent::Property { key: None, .. } => {
+                self.graph.keys.clear();
+                self.graph.pending.clear();
+                self.forget_reports();
+            }
+            GraphEvent::Property { key: Some(key), value } => self.handle_property(now, &key, value),
+        }
+    }
+
+    /// The next write, in order.
+    pub fn poll_graph(&mut self) -> Option<GraphOp> {
+        self.graph.ops.pop_front()
+    }
+
+    fn handle_property(&mut self, now: Now, key: &str, value: Option<String>) {
+        let Some(parsed) = Key::parse(key) else { return };
+        let value = value.filter(|value| value.len() <= MAX_VALUE_BYTES);
+        match &parsed {
+            Key::Schema => self.graph.schema = value,
+            Key::State(node) => {
+                let report = value.as_deref().and_then(|value| serde_json::from_str(value).ok());
+                if let Some(stream) = self.stream_of_node(node) {
+                    stream.report = report;
+                }
+            }
+            Key::Stats(node) => {
+                let stats = value.as_deref().and_then(|value| serde_json::from_str(value).ok());
+                if let Some(stream) = self.stream_of_node(node) {
+                    stream.stats = stats.map(|stats| (stats, now.wall_us));
+                }
+            }
+            Key::Node(_) | Key::Watch => {
+                // Any news of the key answers our write of it, also a value that we did not ask for.
+                self.graph.pending.remove(key);
+                match value {
+                    Some(value) if self.graph.keys.len() < MAX_KEYS => {
+                        self.graph.keys.insert(key.to_owned(), value);
+                    }
+                    _ => {
+                        self.graph.keys.remove(key);
+                    }
+                }
+            }
+            Key::Route(_) | Key::Link(_) => {}
+        }
+    }
+
+    /// Whether the object is there, complete, and speaks our schema. An object without the key is a young one.
+    pub(super) fn graph_ready(&self) -> bool {
+        self.graph.settled && self.schema_fits()
+    }
+
+    pub(super) fn schema_fits(&self) -> bool {
+        self.graph.schema.as_deref().is_none_or(|schema| schema.trim() == SCHEMA.to_string())
+    }
+
+    /// The node in `value`, when it is one.
+    pub(super) fn parse_node(value: &str) -> Option<Node> {
+        let node: Node = serde_json::from_str(value).ok()?;
+        node.check().ok()?;
+        Some(node)
+    }
+
+    fn stream_of_node(&mut self, node: &str) -> Option<&mut super::Known> {
+        let id = node.strip_suffix(".tx").or_else(|| node.strip_suffix(".rx"))?;
+        self.streams.get_mut(id)
+    }
+
+    fn forget_reports(&mut self) {
+        for stream in self.streams.values_mut() {
+            stream.report = None;
+            stream.stats = None;
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Stable ids: the same after a restart, and after a device moved.
+
+use wireloom_sdp::{Stream, StreamKey};
+
+/// FNV-1a, 64 bits: stable over versions and machines, which std's hasher is not.
+pub fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The id of a stream with identity `key`, `attempt` 0 first; others only when two identities share a hash.
+pub fn stream_id(key: &str, attempt: u32) -> String {
+    let text = if attempt == 0 { key.to_owned() } else { format!("{key}\u{0}{attempt}") };
+    format!("s-{:016x}", hash(&text))
+}
+
+/// The id of the device at `address`.
+pub fn device_id(address: &str) -> String {
+    format!("d-{:016x}", hash(&format!("device {address}")))
+}
+
+/// The identity of `stream` as text. Fields are separated by a character that none of them holds.
+pub fn key_text(key: &StreamKey) -> String {
+    let StreamKey { user, session_id, origin, address, port } = key;
+    format!("{user}\t{session_id}\t{origin}\t{address}\t{port}")
+}
+
+/// Session id and name of `stream`, by which a device that moved to another address is found again; `None` when
+/// the session id is too short to be anybody's own (AES67 `aes67` 2.7).
+pub fn moving_mark(stream: &Stream) -> Option<String> {
+    let id = &stream.origin.session_id;
+    (id.len() > 3 && !stream.raw_name.trim().is_empty()).then(|| format!("{id}\t{}", stream.raw_name))
+}

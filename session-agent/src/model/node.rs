@@ -1,0 +1,102 @@
+//! From a description to the node that it becomes.
+
+use wireloom_sdp::{Delivery, Stream};
+use wireloom_wanted::{ClockRelation, Direction, Encoding, Leg, Media, Node, NodeText, Protocol, Show};
+
+use super::{InterfaceFacts, identity};
+
+/// The protocol that a description betrays.
+pub fn protocol(stream: &Stream) -> Protocol {
+    if stream.vendor.keywds.eq_ignore_ascii_case("dante") {
+        Protocol::Dante
+    } else if !stream.vendor.oat.is_empty() {
+        Protocol::Oat
+    } else {
+        Protocol::Aes67
+    }
+}
+
+/// The node of an announced or added stream; an error says in words why there can be none.
+pub fn of_stream(
+    stream: &Stream,
+    address: &str,
+    heard_on: Option<&InterfaceFacts>,
+    interfaces: &[InterfaceFacts],
+) -> Result<Node, String> {
+    match stream.delivery {
+        Delivery::Multicast | Delivery::Unicast => {}
+        Delivery::SenderAddress(_) => {
+            return Err("Its sender must be asked for it, which this version cannot do.".to_owned());
+        }
+        Delivery::SipOffer(_) => {
+            return Err("It is offered by SIP, which this version cannot do.".to_owned());
+        }
+    }
+    let channels = usize::from(stream.channels.count());
+    let label = |index: usize| {
+        let label = stream.labels.get(index).map(|label| label.trim()).unwrap_or_default();
+        if label.is_empty() { (index + 1).to_string() } else { label.to_owned() }
+    };
+    let node = Node {
+        direction: Direction::Receive,
+        protocol: protocol(stream),
+        text: NodeText { description: String::new(), nick: String::new(), name: stream.name.clone() },
+        device: identity::device_id(address),
+        channels: (0..channels).map(label).collect(),
+        media: Media {
+            encoding: encoding(stream.encoding),
+            rate: stream.rate.hz(),
+            samples_per_packet: stream.samples_per_packet.0,
+            payload_type: stream.payload_type,
+            offset: stream.media_clock.offset(),
+            ssrc: None,
+        },
+        legs: stream.legs.iter().take(4).map(|leg| leg_of(leg, heard_on, interfaces)).collect(),
+        clock: ClockRelation::Unknown,
+        latency: 144,
+        show: Show::Patchbay,
+        announced: false,
+        dscp: 34,
+        offline: false,
+        remote: true,
+        direct: Vec::new(),
+        keepalive: None,
+    };
+    node.check().map_err(|why| format!("It cannot be played: {why}."))?;
+    Ok(node)
+}
+
+/// A leg with the interface in whose network its sender is; else where it was announced; else none.
+fn leg_of(leg: &wireloom_sdp::Leg, heard_on: Option<&InterfaceFacts>, interfaces: &[InterfaceFacts]) -> Leg {
+    let near = leg.near.and_then(|near| interfaces.iter().find(|facts| facts.reaches(near)));
+    Leg {
+        address: leg.address,
+        port: leg.port,
+        source: leg.sources.first().copied(),
+        interface: near.or(heard_on).map(|facts| facts.name.clone()),
+        ttl: None,
+    }
+}
+
+/// At most 24 characters, as `node.nick` wants.
+pub fn nick(text: &str) -> String {
+    text.chars().take(24).collect::<String>().trim_end().to_owned()
+}
+
+pub fn encoding(encoding: wireloom_sdp::Encoding) -> Encoding {
+    match encoding {
+        wireloom_sdp::Encoding::L16 => Encoding::L16,
+        wireloom_sdp::Encoding::L24 => Encoding::L24,
+        wireloom_sdp::Encoding::L32 => Encoding::L32,
+        wireloom_sdp::Encoding::AM824 => Encoding::AM824,
+    }
+}
+
+pub fn encoding_word(encoding: Encoding) -> &'static str {
+    match encoding {
+        Encoding::L16 => "L16",
+        Encoding::L24 => "L24",
+        Encoding::L32 => "L32",
+        Encoding::AM824 => "AM824",
+    }
+}

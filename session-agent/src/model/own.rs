@@ -1,0 +1,277 @@
+//! Transmit streams of this computer: their address, their description, their announcement.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use wireloom_sdp::for_display;
+use wireloom_units::Nanos;
+use wireloom_wanted::{ClockRelation, Direction, Encoding, Leg, Media, Node, NodeText, Protocol, Show};
+
+use super::known::Origin;
+use super::{InterfaceFacts, Known, Model, SapWish, clock, describe, identity};
+use crate::request::{Answer, NewStream, Refused};
+use crate::store::SavedOwn;
+use crate::time::Now;
+
+/// The most own streams: 64 announcements in 30 s are a load that small devices bear.
+const MAX_OWN: usize = 64;
+/// The most payload octets of a packet that AES67 asks receivers to take.
+const MAX_PAYLOAD: usize = 1440;
+const RATES: [u32; 6] = [44_100, 48_000, 88_200, 96_000, 176_400, 192_000];
+
+/// What is to be announced.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Announce {
+    pub id: String,
+    pub sdp: String,
+    pub session_id: String,
+    /// Where it is announced and sent: the first interface that can.
+    pub interface: u32,
+    pub address: Ipv4Addr,
+}
+
+impl Model {
+    /// Makes a transmit stream, or says why not.
+    pub(super) fn create(&mut self, now: Now, new: &NewStream) -> Answer {
+        let own = self.plan(new)?;
+        if new.dry_run {
+            return Ok(Vec::new());
+        }
+        self.insert_own(now, &own);
+        let id = own.id.clone();
+        self.saved.own.push(own);
+        self.save_within(now, Nanos::ZERO);
+        Ok(vec![id])
+    }
+
+    fn plan(&mut self, new: &NewStream) -> Result<SavedOwn, Refused> {
+        let invalid = |text: String| Err(Refused::Invalid(text));
+        let name = for_display(&new.name);
+        if name.is_empty() || new.name.chars().count() > 128 {
+            return invalid("a name has 1 to 128 characters".to_owned());
+        }
+        let channels = match usize::try_from(new.channels) {
+            Ok(channels @ 1..=64) => channels,
+            _ => return invalid(format!("a stream has 1 to 64 channels, not {}", new.channels)),
+        };
+        let labels = match &new.labels {
+            None => (1..=channels).map(|number| number.to_string()).collect(),
+            Some(labels) if labels.len() == channels => {
+                labels.iter().map(|label| for_display(label).replace(',', ";")).collect()
+            }
+            Some(labels) => {
+                return invalid(format!("{} labels do not fit {channels} channels", labels.len()));
+            }
+        };
+        let encoding = match new.encoding.as_str() {
+            "L16" => Encoding::L16,
+            "L24" => Encoding::L24,
+            "L32" => Encoding::L32,
+            other => return invalid(format!("encoding is L16, L24 or L32, not {other:?}")),
+        };
+        if !RATES.contains(&new.rate) {
+            return invalid(format!("rate is one of {RATES:?}, not {}", new.rate));
+        }
+        if new.port == 0 || new.port % 2 == 1 {
+            return invalid(format!("port is an even number from 2 to 65534, not {}", new.port));
+        }
+        if new.ttl == 0 {
+            return invalid("ttl is 1 to 255, not 0".to_owned());
+        }
+        if new.dscp > 63 {
+            return invalid(format!("dscp is 0 to 63, not {}", new.dscp));
+        }
+        let packet_frames = match new.packet_frames {
+            None => default_frames(channels, encoding, new.rate)
+                .ok_or_else(|| Refused::Invalid(format!("{channels} channels do not fit into a packet")))?,
+            Some(frames @ 1..=384) if octets(frames, channels, encoding) <= MAX_PAYLOAD => frames,
+            Some(frames @ 1..=384) => {
+                let octets = octets(frames, channels, encoding);
+                return invalid(format!("a packet of {octets} octets is longer than {MAX_PAYLOAD}"));
+            }
+            Some(frames) => return invalid(format!("packet-frames is 1 to 384, not {frames}")),
+        };
+        if self.saved.own.len() >= MAX_OWN {
+            return Err(Refused::Limit(format!("this computer transmits {MAX_OWN} streams already")));
+        }
+        let address = match new.address {
+            Some(address) if !address.is_multicast() || address.octets()[0] == 232 => {
+                return invalid(format!("{address} is not a multicast address that can be transmitted to"));
+            }
+            Some(address) if address.octets()[..3] == [224, 0, 0] => {
+                return invalid(format!("{address} is reserved for the network itself"));
+            }
+            Some(address) if self.used_addresses().contains(&address) => {
+                return Err(Refused::Conflict(format!("{address} is used by another stream")));
+            }
+            Some(address) => address,
+            None => self.free_address()?,
+        };
+        let session_id = u64::from((self.random)().max(1000)); // longer than three digits: a mark of its own
+        let id = identity::stream_id(&format!("own\t{session_id}\t{name}"), 0);
+        Ok(SavedOwn {
+            id,
+            name,
+            labels,
+            address,
+            port: new.port,
+            encoding,
+            rate: new.rate,
+            packet_frames,
+            payload_type: if !new.dante {
+                98
+            } else if channels == 1 {
+                96
+            } else {
+                97
+            },
+            ttl: new.ttl,
+            dscp: new.dscp,
+            dante: new.dante,
+            ssrc: (self.random)(),
+            session_id,
+            version: session_id,
+            announced: 0,
+        })
+    }
+
+    fn used_addresses(&self) -> BTreeSet<Ipv4Addr> {
+        let legs =
+            self.streams.values().filter_map(|stream| stream.node.as_ref()).flat_map(|node| &node.legs);
+        let v4 = legs.filter_map(|leg| match leg.address {
+            IpAddr::V4(address) => Some(address),
+            IpAddr::V6(_) => None,
+        });
+        v4.chain(self.saved.own.iter().map(|own| own.address)).collect()
+    }
+
+    /// A free address of the pool, from a random one on, so that two computers seldom choose the same.
+    fn free_address(&mut self) -> Result<Ipv4Addr, Refused> {
+        let (used, pool) = (self.used_addresses(), self.settings.address_pool);
+        let first = (self.random)() % pool.size();
+        (0..pool.size())
+            .filter_map(|step| pool.address(first.wrapping_add(step)))
+            .find(|address| !used.contains(address))
+            .ok_or_else(|| Refused::Limit(format!("every address of {pool} is in use")))
+    }
+
+    pub(super) fn insert_own(&mut self, now: Now, own: &SavedOwn) {
+        let arrival = self.arrival();
+        let mut known = Known::new(Origin::Own, own.name.clone(), arrival);
+        known.condition.since_us = now.wall_us;
+        known.node = Some(node_of(own));
+        self.streams.insert(own.id.clone(), known);
+    }
+
+    /// Interface and address that own streams leave by: the first one in use that has IPv4.
+    fn way_out(&self) -> Option<(InterfaceFacts, Ipv4Addr)> {
+        self.joined().into_iter().find_map(|facts| facts.ipv4().map(|address| (facts, address)))
+    }
+
+    /// Announces what is new, and again what the network must hear otherwise: another grandmaster, another address.
+    pub(super) fn announce_own(&mut self, now: Now) {
+        if !self.active || self.saved.own.is_empty() {
+            return;
+        }
+        let way = self.way_out();
+        let ours = self.our_clock();
+        let mut own = std::mem::take(&mut self.saved.own);
+        for stream in &mut own {
+            let Some(known) = self.streams.get_mut(&stream.id) else { continue };
+            if let Some(leg) = known.node.as_mut().and_then(|node| node.legs.first_mut()) {
+                leg.interface = way.as_ref().map(|(facts, _)| facts.name.clone());
+            }
+            let Some((facts, address)) = &way else { continue };
+            let refclk = clock::announced(ours.as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]));
+            let fingerprint = identity::hash(&describe::own(stream, 0, *address, refclk));
+            if stream.announced != fingerprint {
+                (stream.announced, stream.version) = (fingerprint, stream.version + 1);
+                self.save_at = Some(now.mono);
+            }
+            let sdp = describe::own(stream, stream.version, *address, refclk);
+            if *known.sdp == *sdp {
+                continue;
+            }
+            known.sdp = Arc::from(sdp.as_str());
+            known.address = address.to_string();
+            known.stream =
+                wireloom_sdp::read(sdp.as_bytes()).ok().and_then(|read| read.streams.into_iter().next());
+            self.wishes.push_back(SapWish::Announce(Announce {
+                id: stream.id.clone(),
+                sdp,
+                session_id: stream.session_id.to_string(),
+                interface: facts.index,
+                address: *address,
+            }));
+        }
+        self.saved.own = own;
+        self.tell_own();
+    }
+
+    /// Tells the listener which announcements are ours.
+    pub(super) fn tell_own(&mut self) {
+        let addresses: Vec<_> = self
+            .interfaces
+            .iter()
+            .flat_map(|facts| facts.addresses.iter().map(|(address, _)| *address))
+            .collect();
+        let own: BTreeSet<_> = self
+            .saved
+            .own
+            .iter()
+            .flat_map(|own| addresses.iter().map(|address| (*address, own.session_id.to_string())))
+            .collect();
+        if own != self.told_own {
+            self.listener.set_own(own.iter().cloned());
+            self.told_own = own;
+        }
+    }
+}
+
+fn octets(frames: u32, channels: usize, encoding: Encoding) -> usize {
+    usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(channels * encoding.bytes())
+}
+
+/// The most frames of 1 ms and its usual parts that fit into a packet.
+fn default_frames(channels: usize, encoding: Encoding, rate: u32) -> Option<u32> {
+    let scale = (rate / 44_100).max(1); // 1, 2 or 4: frames of one packet time grow with the rate
+    [48, 24, 16, 12, 8, 6]
+        .map(|frames| frames * scale)
+        .into_iter()
+        .find(|frames| octets(*frames, channels, encoding) <= MAX_PAYLOAD)
+}
+
+fn node_of(own: &SavedOwn) -> Node {
+    Node {
+        direction: Direction::Transmit,
+        protocol: if own.dante { Protocol::Dante } else { Protocol::Aes67 },
+        text: NodeText { description: own.name.clone(), nick: String::new(), name: own.name.clone() },
+        device: super::device::local_id(),
+        channels: own.labels.clone(),
+        media: Media {
+            encoding: own.encoding,
+            rate: own.rate,
+            samples_per_packet: own.packet_frames,
+            payload_type: own.payload_type,
+            offset: Some(0),
+            ssrc: Some(own.ssrc),
+        },
+        legs: vec![Leg {
+            address: own.address.into(),
+            port: own.port,
+            source: None,
+            interface: None,
+            ttl: Some(own.ttl),
+        }],
+        clock: ClockRelation::Same,
+        latency: 144,
+        show: Show::Patchbay,
+        announced: true,
+        dscp: own.dscp,
+        offline: false,
+        remote: false,
+        direct: Vec::new(),
+        keepalive: None,
+    }
+}

@@ -1,0 +1,154 @@
+//! Wanted against seen: what must be written, what must go.
+
+use wireloom_units::Nanos;
+use wireloom_wanted::{Direction, Node};
+
+use super::known::{Origin, node_id};
+use super::{Known, Model, clock, node};
+use crate::time::Now;
+
+/// The normal expiry of a stream of which no period is known: 10 × 30 s (`aes67` 1.4).
+pub const NORMAL_EXPIRY: Nanos = Nanos::from_secs(300);
+/// A stream whose time is over but whose packets still come is looked at again after this.
+const LOOK_AGAIN: Nanos = Nanos::from_secs(5);
+
+impl Model {
+    /// Brings everything in line with what is known now. Call after every batch of inputs and at
+    /// [`Model::poll_timeout`].
+    pub fn settle(&mut self, now: Now) {
+        self.listen_timeout(now);
+        self.expire(now);
+        self.settle_jobs(now);
+        self.choose_shown();
+        self.choose_class();
+        self.announce_own(now);
+        if self.active && self.graph_ready() {
+            self.write_nodes(now);
+            let watch = self.watch_until.is_some_and(|until| until > now.mono);
+            self.graph.want(now, "watch", watch.then_some("true"));
+        }
+        self.judge_states(now);
+    }
+
+    /// When [`Model::settle`] is due although nothing happens.
+    pub fn poll_timeout(&self) -> Option<Nanos> {
+        let streams = self.streams.values().filter_map(|stream| {
+            // One that is linked and offline waits for its links, not for time.
+            stream.leaves_at.filter(|_| stream.links() == 0 || stream.runs() || !is_offline(stream))
+        });
+        let fixed = [
+            self.save_at,
+            self.watch_until,
+            self.graph.timeout(),
+            self.jobs.timeout(),
+            self.listener.poll_timeout(),
+        ];
+        streams.chain(fixed.into_iter().flatten()).min()
+    }
+
+    /// Takes over what an agent before us left in the object.
+    pub(super) fn adopt(&mut self, now: Now) {
+        let found: Vec<_> = self
+            .graph
+            .nodes()
+            .filter_map(|(node, value)| {
+                let node_value = Self::parse_node(value)?;
+                let transmit = node_value.direction == Direction::Transmit;
+                let id = node.strip_suffix(if transmit { ".rx" } else { ".tx" })?;
+                Some((id.to_owned(), node_value))
+            })
+            .collect();
+        for (id, node) in found {
+            if !id.starts_with("s-") {
+                continue;
+            }
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.show = node.show; // heard before PipeWire was there: only the class is adopted
+                continue;
+            }
+            let arrival = self.arrival();
+            let mut kept = Known::new(Origin::Kept, node.text.name.clone(), arrival);
+            kept.show = node.show;
+            kept.shown = true;
+            kept.leaves_at = Some(self.started.plus(NORMAL_EXPIRY).max(now.mono));
+            kept.address =
+                node.legs.first().and_then(|leg| leg.source).map(|ip| ip.to_string()).unwrap_or_default();
+            kept.node = Some(Node { offline: false, ..node });
+            self.streams.insert(id, kept);
+        }
+    }
+
+    /// Removes what left and is not used; what is linked stays as an offline node.
+    fn expire(&mut self, now: Now) {
+        let due: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.leaves_at.is_some_and(|at| at <= now.mono))
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in due {
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            if stream.runs() {
+                stream.leaves_at = Some(now.mono.plus(LOOK_AGAIN)); // its packets still come
+            } else if stream.links() > 0 {
+                if let Some(node) = &mut stream.node {
+                    node.offline = true;
+                }
+            } else {
+                self.streams.remove(&id);
+                self.heard.retain(|_, other| *other != id);
+            }
+        }
+        if self.watch_until.is_some_and(|until| until <= now.mono) {
+            self.watch_until = None;
+        }
+    }
+
+    fn write_nodes(&mut self, now: Now) {
+        let wanted: Vec<_> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.shown)
+            .filter_map(|(id, stream)| {
+                Some((format!("node.{}", node_id(id, stream.is_transmit())), self.wanted_node(id, stream)?))
+            })
+            .collect();
+        let stale: Vec<_> = self
+            .graph
+            .nodes()
+            .filter(|(node, _)| node.starts_with("s-"))
+            .map(|(node, _)| format!("node.{node}"))
+            .filter(|key| !wanted.iter().any(|(wanted, _)| wanted == key))
+            .collect();
+        for key in stale {
+            self.graph.want(now, &key, None);
+        }
+        for (key, node) in wanted {
+            let seen = self.graph.value(&key);
+            let Ok(text) = serde_json::to_string(&node) else { continue };
+            // Another spelling of the same node is the same node.
+            if seen != Some(text.as_str()) && seen.and_then(Self::parse_node).as_ref() == Some(&node) {
+                continue;
+            }
+            self.graph.want(now, &key, Some(&text));
+        }
+    }
+
+    /// The node of `id` as it should be now: what was described, and what policy adds.
+    fn wanted_node(&self, id: &str, stream: &Known) -> Option<Node> {
+        let mut node = stream.node.clone()?;
+        node.text.description = self.description_of(id, stream);
+        node.text.nick = node::nick(&self.alias_of(id, stream));
+        node.show = stream.show;
+        node.latency = self.settings.latency_frames;
+        if let Some(description) = &stream.stream {
+            node.clock = clock::relate(description, self.our_clock().as_ref()).0;
+        }
+        Some(node)
+    }
+}
+
+/// Its node says that the device left.
+fn is_offline(stream: &Known) -> bool {
+    stream.node.as_ref().is_some_and(|node| node.offline)
+}

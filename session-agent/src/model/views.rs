@@ -1,0 +1,379 @@
+//! What the bus shows, made from what is known.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wireloom_clock_page::LineState;
+use wireloom_units::ClockIdentity;
+use wireloom_wanted::{ClockRelation, Mode, State};
+
+use super::known::node_id;
+use super::{InterfaceFacts, Known, Model, clock, device, node};
+use crate::settings::Show;
+use crate::time::Now;
+use crate::view::{ClockView, DeviceView, InterfaceView, JobView, LegView, ManagerView, StreamView, World};
+
+impl Model {
+    /// Decides the states that people see, so that each remembers when it began.
+    pub(super) fn judge_states(&mut self, now: Now) {
+        let (state, reason, text) = self.manager_state();
+        self.condition.become_(state, reason, text, now.wall_us);
+        let (active, ready, connected) = (self.active, self.graph_ready(), self.graph.connected);
+        for stream in self.streams.values_mut() {
+            let (state, reason, text) = stream_state(stream, active, ready, connected);
+            stream.condition.become_(state, reason, text, now.wall_us);
+        }
+        let ids: Vec<_> =
+            self.clock.lines.iter().map(|line| (clock::naming(line.source).0, line.state)).collect();
+        let (alive, leaderless) = (self.clock.alive, self.leaderless());
+        for (id, state) in ids {
+            let condition = self.clock_conditions.entry(id.clone()).or_default();
+            let (word, reason, text) = clock_state(state, alive, leaderless.contains(&id));
+            condition.become_(word, reason, text.to_owned(), now.wall_us);
+        }
+    }
+
+    /// Makes the world anew; entries that did not change are shared with the one before.
+    pub fn refresh_world(&mut self, now: Now) -> Arc<World> {
+        let old = self.world.clone();
+        let streams = self.streams.iter().map(|(id, stream)| (id.clone(), self.stream_view(now, id, stream)));
+        let world = World {
+            serial: old.serial + 1,
+            manager: shared(Some(&old.manager), self.manager_view()),
+            interfaces: share(&old.interfaces, self.interface_views()),
+            clocks: share(&old.clocks, self.clock_views()),
+            devices: share(&old.devices, self.device_views()),
+            streams: share(&old.streams, streams),
+            jobs: share::<JobView>(&old.jobs, self.jobs.views(now)),
+        };
+        self.world = Arc::new(world);
+        self.world.clone()
+    }
+
+    fn manager_state(&self) -> (&'static str, &'static str, String) {
+        if !self.active {
+            let text = "Another session of this computer is active on the network.";
+            return ("in-use", "other-session", text.to_owned());
+        }
+        if !self.graph.connected {
+            return ("waiting", "no-pipewire", "PipeWire cannot be reached; trying again.".to_owned());
+        }
+        if !self.schema_fits() {
+            let schema = self.graph.schema.as_deref().unwrap_or_default();
+            let text = format!("The PipeWire module speaks schema {schema}, this agent speaks 1.");
+            return ("waiting", "schema-mismatch", text);
+        }
+        if !self.graph.settled {
+            let text = "PipeWire runs without the Wireloom module; waiting for it.";
+            return ("waiting", "no-module", text.to_owned());
+        }
+        ("running", "none", String::new())
+    }
+
+    fn manager_view(&self) -> ManagerView {
+        let counters = self.listener.counters();
+        let dropped = counters.short
+            + counters.version
+            + counters.encrypted
+            + counters.compressed
+            + counters.payload_type
+            + counters.forged
+            + counters.unknown_deletion
+            + counters.full;
+        let bad = dropped + counters.too_fast + counters.unreadable;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        ManagerView {
+            condition: self.condition.clone(),
+            network_interfaces: self.settings.network_interfaces.clone(),
+            node_limit: self.settings.node_limit,
+            show: self.settings.show.word(),
+            latency_frames: self.settings.latency_frames,
+            address_pool: self.settings.address_pool.to_string(),
+            stream_count: count(self.streams.len()),
+            shown_count: count(self.streams.values().filter(|stream| stream.shown).count()),
+            active_clock: self.active_line().map(|line| clock::naming(line.source).0),
+            counters: BTreeMap::from([
+                ("received", counters.received),
+                ("accepted", counters.received.saturating_sub(bad)),
+                ("dropped", dropped),
+                ("unreadable", counters.unreadable),
+                ("rate-limited", counters.too_fast),
+            ]),
+        }
+    }
+
+    /// Whether an interface is used for announcements; an error is the word why not.
+    pub(super) fn use_of(&self, facts: &InterfaceFacts) -> Result<(), &'static str> {
+        let chosen = &self.settings.network_interfaces;
+        if chosen.is_empty() && facts.loopback || !chosen.is_empty() && !chosen.contains(&facts.name) {
+            Err("not-chosen")
+        } else if !facts.multicast {
+            Err("no-multicast")
+        } else if !facts.up {
+            Err("no-link")
+        } else if facts.addresses.is_empty() {
+            Err("no-address")
+        } else {
+            Ok(())
+        }
+    }
+
+    fn interface_views(&self) -> impl Iterator<Item = (String, InterfaceView)> {
+        self.interfaces.iter().filter(|facts| !facts.loopback).map(|facts| {
+            let used = self.use_of(facts);
+            let reason = match used {
+                Ok(()) if facts.join_failed => "join-failed",
+                Ok(()) => "none",
+                Err(why) => why,
+            };
+            let mut addresses: Vec<_> = facts.addresses.iter().map(|(address, _)| *address).collect();
+            addresses.sort();
+            let view = InterfaceView {
+                name: facts.name.clone(),
+                index: facts.index,
+                state: match (facts.multicast, facts.up) {
+                    (false, _) => "unsuitable",
+                    (true, false) => "down",
+                    (true, true) => "up",
+                },
+                state_reason: reason,
+                used: used.is_ok() && !facts.join_failed,
+                addresses: addresses.iter().map(ToString::to_string).collect(),
+                hardware_address: facts.mac.map(mac_text).unwrap_or_default(),
+                announcements_received: self.received.get(&facts.index).copied().unwrap_or(0),
+            };
+            (facts.name.clone(), view)
+        })
+    }
+
+    /// Clocks of which no leader is known.
+    fn leaderless(&self) -> Vec<String> {
+        let lines = self.clock.lines.iter().filter(|line| line.leader == ClockIdentity::default());
+        lines.map(|line| clock::naming(line.source).0).collect()
+    }
+
+    fn clock_views(&self) -> impl Iterator<Item = (String, ClockView)> {
+        let active = self.active_line().map(|line| line.source);
+        self.clock.lines.iter().map(move |line| {
+            let (id, source, domain) = clock::naming(line.source);
+            let leader = (line.leader != ClockIdentity::default()).then(|| line.leader.to_string());
+            let view = ClockView {
+                condition: self.clock_conditions.get(&id).cloned().unwrap_or_default(),
+                id: id.clone(),
+                source,
+                domain,
+                grandmaster: leader.unwrap_or_default(),
+                active: active == Some(line.source),
+                error_bound_ns: line.error_bound_ns,
+                frequency_ppb: line.frequency().ppb() as f64,
+                generation: line.generation,
+            };
+            (id, view)
+        })
+    }
+
+    fn device_views(&self) -> BTreeMap<String, DeviceView> {
+        let mut devices: BTreeMap<String, DeviceView> = BTreeMap::new();
+        for (id, stream) in &self.streams {
+            let device_id = stream.device();
+            let device = devices.entry(device_id.clone()).or_insert_with(|| {
+                let name = stream.device_name();
+                DeviceView {
+                    alias: self.saved.devices.get(&device_id).cloned().unwrap_or_else(|| name.clone()),
+                    name,
+                    protocol: protocol_word(stream),
+                    local: device_id == device::local_id(),
+                    address: stream.address.clone(),
+                    streams: Vec::new(),
+                    id: device_id,
+                }
+            });
+            device.streams.push(id.clone());
+        }
+        devices
+    }
+
+    fn stream_view(&self, now: Now, id: &str, stream: &Known) -> StreamView {
+        let saved = self.saved.streams.get(id);
+        let node = stream.node.as_ref();
+        let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
+        let via = heard.map(|heard| heard.via).unwrap_or_default();
+        let last = via.iter().map(|hearing| hearing.last).max();
+        let mut heard_on: Vec<_> = via
+            .iter()
+            .filter_map(|hearing| self.interfaces.iter().find(|facts| facts.index == hearing.via.interface))
+            .map(|facts| facts.name.clone())
+            .collect();
+        heard_on.sort();
+        heard_on.dedup();
+        let (relation, clock_text) = match &stream.stream {
+            Some(description) if stream.is_transmit() => {
+                let ours = self.our_clock();
+                let _ = description;
+                (
+                    ClockRelation::Same,
+                    if ours.is_some() {
+                        "Sent on this computer's PTP clock."
+                    } else {
+                        "Sent on this computer's own clock: no PTP grandmaster is followed."
+                    },
+                )
+            }
+            Some(description) => clock::relate(description, self.our_clock().as_ref()),
+            None => (node.map_or(ClockRelation::Unknown, |node| node.clock), ""),
+        };
+        let report = stream.report.as_ref();
+        let mut warnings = stream.warnings.clone();
+        warnings.extend(self.conflict_of(id, stream));
+        StreamView {
+            id: id.to_owned(),
+            device: stream.device(),
+            protocol: protocol_word(stream),
+            direction: if stream.is_transmit() { "transmit" } else { "receive" },
+            origin: stream.origin.word(),
+            name: stream.name.clone(),
+            alias: self.alias_of(id, stream),
+            condition: stream.condition.clone(),
+            shown: stream.shown,
+            hidden_reason: match (&stream.unreadable, node, stream.shown) {
+                (_, _, true) => "none",
+                (Some(_), None, _) if stream.stream.is_some() => "not-playable",
+                (_, None, _) => "unreadable",
+                (_, Some(_), false) => "node-limit",
+            },
+            pinned: saved.is_some_and(|saved| saved.pinned),
+            show: saved.and_then(|saved| Show::parse(&saved.show)).map_or("default", Show::word),
+            node_name: format!("wireloom.{}", node_id(id, stream.is_transmit())),
+            channels: node.map(|node| node.channels.clone()).unwrap_or_default(),
+            encoding: node.map_or("", |node| node::encoding_word(node.media.encoding)),
+            rate_hz: node.map_or(0, |node| node.media.rate),
+            packet_frames: node.map_or(0, |node| node.media.samples_per_packet),
+            payload_type: node.map_or(0, |node| node.media.payload_type),
+            legs: node.map(leg_views).unwrap_or_default(),
+            reference_clock: stream.stream.as_ref().and_then(|s| s.refclk_text.clone()).unwrap_or_default(),
+            clock_relation: match relation {
+                ClockRelation::Same => "same",
+                ClockRelation::Unknown => "unknown",
+                ClockRelation::Other => "other",
+            },
+            clock_text: clock_text.to_owned(),
+            media_offset: node.and_then(|node| node.media.offset),
+            mode: match report.and_then(|report| report.mode) {
+                Some(Mode::Locked) => "locked",
+                Some(Mode::Learned) => "learned",
+                Some(Mode::Adaptive) => "adaptive",
+                None => "",
+            },
+            latency_frames: report
+                .map(|report| report.latency)
+                .filter(|latency| *latency > 0)
+                .unwrap_or(self.settings.latency_frames),
+            links: stream.links(),
+            heard_on,
+            last_heard_us: last.map_or(0, |last| now.wall_us.saturating_sub(now.mono.since(last).0 / 1000)),
+            warnings,
+            sdp: stream.sdp.clone(),
+            statistics: stream.stats.clone(),
+        }
+    }
+
+    /// Own streams: who else sends to the same address.
+    fn conflict_of(&self, id: &str, stream: &Known) -> Option<String> {
+        if !stream.is_transmit() {
+            return None;
+        }
+        let own = stream.node.as_ref()?.legs.first()?;
+        let other = self.streams.iter().find(|(other, known)| {
+            *other != id
+                && known.node.iter().flat_map(|node| &node.legs).any(|leg| leg.address == own.address)
+        });
+        other.map(|(_, known)| format!("{} is also used by \"{}\"", own.address, known.name))
+    }
+}
+
+fn stream_state(
+    stream: &Known,
+    active: bool,
+    ready: bool,
+    connected: bool,
+) -> (&'static str, &'static str, String) {
+    if let (None, Some(why)) = (&stream.node, &stream.unreadable) {
+        return ("error", "unreadable", why.clone());
+    }
+    if !stream.shown {
+        let text = "There are more streams than nodes are made for; pin it, or raise the limit.";
+        return ("hidden", "node-limit", text.to_owned());
+    }
+    if let Some(report) = &stream.report {
+        let word = match report.state {
+            State::Idle => "idle",
+            State::Waiting => "waiting",
+            State::Running => "running",
+            State::Silent => "silent",
+            State::Offline => "offline",
+            State::Error => "error",
+        };
+        let reason = if report.error.is_empty() { "none" } else { "module" };
+        return (word, reason, wireloom_sdp::for_display(&report.error));
+    }
+    let (reason, text) = match (active, connected, ready) {
+        (false, ..) => ("other-session", "Another session of this computer is active on the network."),
+        (_, false, _) => ("no-pipewire", "PipeWire cannot be reached."),
+        (.., false) => ("no-module", "PipeWire runs without the Wireloom module."),
+        _ => ("none", ""),
+    };
+    ("pending", reason, text.to_owned())
+}
+
+fn clock_state(
+    state: LineState,
+    alive: bool,
+    leaderless: bool,
+) -> (&'static str, &'static str, &'static str) {
+    if !alive {
+        return ("gone", "service-silent", "The clock service stopped: the last time known is held.");
+    }
+    let word = clock::state_word(state);
+    match state {
+        LineState::Locked => (word, "none", "Locked to the grandmaster."),
+        LineState::Tracking => (word, "none", "Following the grandmaster, not settled yet."),
+        LineState::Acquiring => (word, "none", "Measuring the grandmaster."),
+        LineState::Listening if leaderless => (word, "no-grandmaster", "No grandmaster is heard."),
+        LineState::Listening => (word, "none", "Waiting for a grandmaster."),
+        LineState::Holdover => (word, "no-grandmaster", "The grandmaster is gone: its time is held."),
+        LineState::Lost => (word, "no-grandmaster", "The grandmaster is gone for long: the time drifts."),
+        LineState::Leader => (word, "none", "This computer is the grandmaster."),
+        LineState::FreeRunning => (word, "none", "This computer's own oscillator, tied to nothing."),
+        LineState::Disabled => (word, "none", "Switched off."),
+    }
+}
+
+fn leg_views(node: &wireloom_wanted::Node) -> Vec<LegView> {
+    let view = |leg: &wireloom_wanted::Leg| LegView {
+        address: leg.address.to_string(),
+        port: leg.port,
+        source: leg.source.map(|source| source.to_string()),
+        interface: leg.interface.clone(),
+        ttl: leg.ttl,
+    };
+    node.legs.iter().map(view).collect()
+}
+
+fn protocol_word(stream: &Known) -> &'static str {
+    stream.node.as_ref().map_or("aes67", |node| device::protocol_word(node.protocol))
+}
+
+fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|octet| format!("{octet:02x}")).join(":")
+}
+
+fn share<T: PartialEq>(
+    old: &BTreeMap<String, Arc<T>>,
+    new: impl IntoIterator<Item = (String, T)>,
+) -> BTreeMap<String, Arc<T>> {
+    new.into_iter().map(|(id, view)| (id.clone(), shared(old.get(&id), view))).collect()
+}
+
+fn shared<T: PartialEq>(old: Option<&Arc<T>>, new: T) -> Arc<T> {
+    old.filter(|old| ***old == new).cloned().unwrap_or_else(|| Arc::new(new))
+}

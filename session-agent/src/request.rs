@@ -1,0 +1,159 @@
+//! What clients ask of the core, and how it answers.
+
+use std::net::Ipv4Addr;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// Why a request is refused: becomes a D-Bus error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    Invalid(String),
+    NotReady(String),
+    NotFound(String),
+    InProgress(String),
+    Mismatch(String),
+    Conflict(String),
+    Limit(String),
+    Failed(String),
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Invalid(text)
+            | Self::NotReady(text)
+            | Self::NotFound(text)
+            | Self::InProgress(text)
+            | Self::Mismatch(text)
+            | Self::Conflict(text)
+            | Self::Limit(text)
+            | Self::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+/// What a new transmit stream is to be; every field is checked by the core.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewStream {
+    pub name: String,
+    pub channels: u32,
+    /// `None`: from the pool.
+    pub address: Option<Ipv4Addr>,
+    pub port: u16,
+    pub labels: Option<Vec<String>>,
+    pub encoding: String,
+    pub rate: u32,
+    pub packet_frames: Option<u32>,
+    pub ttl: u8,
+    pub dscp: u8,
+    pub dante: bool,
+    pub dry_run: bool,
+}
+
+/// A settable property of the Manager with its new value.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Setting {
+    NetworkInterfaces(Vec<String>),
+    NodeLimit(u32),
+    Show(String),
+    LatencyFrames(u32),
+    AddressPool(String),
+}
+
+/// A settable property of a Stream.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StreamSetting {
+    Alias(String),
+    Pinned(bool),
+    Show(String),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Ask {
+    Set(Setting),
+    SetStream {
+        id: String,
+        setting: StreamSetting,
+    },
+    SetDeviceAlias {
+        id: String,
+        alias: String,
+    },
+    /// Answers the id of the stream, empty after a dry run.
+    Create(NewStream),
+    /// Answers the ids of the streams.
+    AddSdp {
+        text: String,
+        dry_run: bool,
+    },
+    Remove {
+        id: String,
+        dry_run: bool,
+    },
+    /// Answers the id of the job.
+    Discover {
+        timeout_ms: u32,
+    },
+    CancelJob {
+        id: String,
+    },
+    /// Somebody reads counters: keep them coming for a while.
+    Watch,
+}
+
+/// What the core answers: ids, or why not.
+pub type Answer = Result<Vec<String>, Refused>;
+
+/// One request on its way to the core. The answer comes with the serial of the world that shows its effect.
+#[derive(Debug)]
+pub struct Request {
+    pub ask: Ask,
+    pub reply: oneshot::Sender<(Answer, u64)>,
+}
+
+/// How the bus adapter reaches the core.
+#[derive(Debug, Clone)]
+pub struct Core {
+    requests: mpsc::Sender<Request>,
+    /// Serial of the world that is on the bus.
+    applied: watch::Receiver<u64>,
+}
+
+impl Core {
+    /// A handle that follows `applied`, and the end that the core reads.
+    pub fn channel(applied: watch::Receiver<u64>) -> (Self, mpsc::Receiver<Request>) {
+        let (requests, receiver) = mpsc::channel(64); // more callers than that wait for their turn
+        (Self { requests, applied }, receiver)
+    }
+
+    /// Asks and waits for the answer.
+    pub async fn ask(&self, ask: Ask) -> Answer {
+        self.send(ask).await.map_err(|_| stopping())?.0
+    }
+
+    /// Asks, and waits until the objects that were made can be seen.
+    ///
+    /// Not for property setters: they hold what the publisher may wait for.
+    pub async fn ask_visible(&self, ask: Ask) -> Answer {
+        let (answer, serial) = self.send(ask).await.map_err(|_| stopping())?;
+        let answer = answer?;
+        let _ = self.applied.clone().wait_for(|applied| *applied >= serial).await;
+        Ok(answer)
+    }
+
+    /// Asks without waiting; dropped when the core is busy (for requests that are repeated anyway).
+    pub fn hint(&self, ask: Ask) {
+        let (reply, _) = oneshot::channel();
+        let _ = self.requests.try_send(Request { ask, reply });
+    }
+
+    async fn send(&self, ask: Ask) -> Result<(Answer, u64), ()> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(Request { ask, reply }).await.map_err(|_| ())?;
+        answer.await.map_err(|_| ())
+    }
+}
+
+fn stopping() -> Refused {
+    Refused::NotReady("the agent is stopping".to_owned())
+}

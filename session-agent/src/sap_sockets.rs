@@ -1,0 +1,221 @@
+//! The sockets of announcements (`aes67` 1.2): what is heard goes to the core as it came.
+
+use std::collections::BTreeSet;
+use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockRef, Socket, Type};
+use tokio::io::Interest;
+use tokio::net::UdpSocket;
+use tokio::sync::mpsc::Sender;
+use tracing::{debug, warn};
+use wireloom_sdp::Via;
+
+use crate::model::InterfaceFacts;
+
+/// UDP port of announcements.
+pub const PORT: u16 = 9875;
+/// Where our own announcements go.
+pub const ANNOUNCE_TO: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 255);
+
+const GROUPS_V4: [Ipv4Addr; 3] = [ANNOUNCE_TO, Ipv4Addr::new(224, 2, 127, 254), Ipv4Addr::new(224, 0, 0, 56)];
+const GROUPS_V6: [Ipv6Addr; 4] = [group_v6(0xff02), group_v6(0xff05), group_v6(0xff08), group_v6(0xff0e)];
+/// The largest UDP datagram; longer SAP packets do not exist.
+const MAX_DATAGRAM: usize = 65_535;
+
+const fn group_v6(scope: u16) -> Ipv6Addr {
+    Ipv6Addr::new(scope, 0, 0, 0, 0, 0, 2, 0x7ffe)
+}
+
+/// One datagram as it came.
+#[derive(Debug)]
+pub struct Datagram {
+    pub from: IpAddr,
+    pub via: Via,
+    pub bytes: Vec<u8>,
+}
+
+/// All sockets, and on which interfaces they are members.
+pub struct SapSockets {
+    sockets: Vec<(Option<Ipv4Addr>, Arc<UdpSocket>)>,
+    joined: BTreeSet<u32>,
+}
+
+impl SapSockets {
+    /// Opens the sockets and starts to read them. Without IPv6 it goes on with IPv4. Call inside a runtime.
+    pub fn open(datagrams: &Sender<Datagram>) -> io::Result<Self> {
+        let mut sockets = Vec::new();
+        for group in GROUPS_V4 {
+            sockets.push((Some(group), Arc::new(UdpSocket::from_std(open_v4(group)?.into())?)));
+        }
+        match open_v6() {
+            Ok(socket) => sockets.push((None, Arc::new(UdpSocket::from_std(socket.into())?))),
+            Err(error) => debug!("announcements over IPv6 are not heard: {error}"),
+        }
+        for (group, socket) in &sockets {
+            tokio::spawn(read(socket.clone(), *group, datagrams.clone()));
+        }
+        Ok(Self { sockets, joined: BTreeSet::new() })
+    }
+
+    /// Makes `interfaces` the ones on which announcements are heard; answers those where joining failed.
+    pub fn join(&mut self, interfaces: &[InterfaceFacts]) -> BTreeSet<u32> {
+        let wanted: BTreeSet<u32> = interfaces.iter().map(|facts| facts.index).collect();
+        for index in self.joined.difference(&wanted).copied().collect::<Vec<_>>() {
+            self.leave(index);
+        }
+        let mut failed = BTreeSet::new();
+        for facts in interfaces.iter().filter(|facts| !self.joined.contains(&facts.index)) {
+            match self.join_one(facts) {
+                Ok(()) => debug!("listening for announcements on {}", facts.name),
+                Err(error) => {
+                    warn!("cannot listen for announcements on {}: {error}", facts.name);
+                    failed.insert(facts.index);
+                }
+            }
+        }
+        self.joined = wanted.difference(&failed).copied().collect();
+        failed
+    }
+
+    /// Leaves everywhere, so that the next `join` makes switches notice.
+    pub fn leave_all(&mut self) {
+        for index in std::mem::take(&mut self.joined) {
+            self.leave(index);
+        }
+    }
+
+    /// An interface is a member when every IPv4 group could be joined, or, without IPv4, one of IPv6.
+    fn join_one(&self, facts: &InterfaceFacts) -> io::Result<()> {
+        let by = InterfaceIndexOrAddress::Index(facts.index);
+        let (v4, v6) = (
+            facts.addresses.iter().any(|(address, _)| address.is_ipv4()),
+            facts.addresses.iter().any(|(address, _)| address.is_ipv6()),
+        );
+        for (group, socket) in &self.sockets {
+            match group {
+                Some(group) if v4 => member(SockRef::from(&**socket).join_multicast_v4_n(group, &by))?,
+                Some(_) => {}
+                None if v6 => {
+                    for group in &GROUPS_V6 {
+                        match member(SockRef::from(&**socket).join_multicast_v6(group, facts.index)) {
+                            Err(error) if !v4 => return Err(error),
+                            _ => {}
+                        }
+                    }
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn leave(&self, index: u32) {
+        let by = InterfaceIndexOrAddress::Index(index);
+        for (group, socket) in &self.sockets {
+            let socket = SockRef::from(&**socket);
+            // An interface that is gone has left by itself.
+            match group {
+                Some(group) => drop(socket.leave_multicast_v4_n(group, &by)),
+                None => GROUPS_V6.iter().for_each(|group| drop(socket.leave_multicast_v6(group, index))),
+            }
+        }
+    }
+}
+
+/// A socket for sending announcements from `address` on the interface that has it.
+pub fn sender(address: Ipv4Addr) -> io::Result<std::net::UdpSocket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::V4(SocketAddrV4::new(address, 0)).into())?;
+    socket.set_multicast_if_v4(&address)?;
+    socket.set_multicast_ttl_v4(255)?; // RFC 2974 §3
+    socket.set_multicast_loop_v4(true)?; // other programs of this computer listen too
+    Ok(socket.into())
+}
+
+/// Being a member already is as good.
+fn member(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.raw_os_error() == Some(nix::libc::EADDRINUSE) => Ok(()),
+        other => other,
+    }
+}
+
+fn open_v4(group: Ipv4Addr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_multicast_all_v4(false)?;
+    socket.set_recv_buffer_size(1 << 20)?; // the kernel gives what it allows
+    setsockopt(&socket, Ipv4PacketInfo, &true)?;
+    socket.bind(&SocketAddr::V4(SocketAddrV4::new(group, PORT)).into())?;
+    Ok(socket)
+}
+
+fn open_v6() -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_only_v6(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.set_multicast_all_v6(false)?;
+    setsockopt(&socket, Ipv6RecvPacketInfo, &true)?;
+    socket.bind(&SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, PORT, 0, 0)).into())?;
+    Ok(socket)
+}
+
+/// Reads until the core is gone. While the core is busy the kernel's queue fills and then drops: that bounds us.
+async fn read(socket: Arc<UdpSocket>, bound: Option<Ipv4Addr>, datagrams: Sender<Datagram>) {
+    let mut buffer = vec![0; MAX_DATAGRAM];
+    loop {
+        match socket.async_io(Interest::READABLE, || receive(socket.as_raw_fd(), &mut buffer, bound)).await {
+            Ok(Some(datagram)) => {
+                if datagrams.send(datagram).await.is_err() {
+                    return;
+                }
+            }
+            Ok(None) => {}
+            Err(error) => {
+                debug!("announcement socket: {error}");
+                tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+fn receive(
+    fd: std::os::fd::RawFd,
+    buffer: &mut [u8],
+    bound: Option<Ipv4Addr>,
+) -> io::Result<Option<Datagram>> {
+    let mut control = nix::cmsg_space!(nix::libc::in6_pktinfo, nix::libc::in_pktinfo);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let received = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), MsgFlags::MSG_DONTWAIT)?;
+    let mut via = Via { interface: 0, group: bound.map(IpAddr::V4) };
+    for message in received.cmsgs()? {
+        match message {
+            ControlMessageOwned::Ipv4PacketInfo(info) => {
+                via.interface = u32::try_from(info.ipi_ifindex).unwrap_or(0);
+            }
+            ControlMessageOwned::Ipv6PacketInfo(info) => {
+                let group = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+                if !group.is_multicast() {
+                    return Ok(None); // sent to this host alone: not an announcement
+                }
+                (via.interface, via.group) = (info.ipi6_ifindex, Some(IpAddr::V6(group)));
+            }
+            _ => {}
+        }
+    }
+    let from = received.address.and_then(|address| {
+        let v4 = address.as_sockaddr_in().map(|address| IpAddr::V4(address.ip()));
+        v4.or_else(|| address.as_sockaddr_in6().map(|address| IpAddr::V6(address.ip())))
+    });
+    let length = received.bytes;
+    let Some(from) = from else { return Ok(None) };
+    Ok(Some(Datagram { from, via, bytes: buffer.get(..length).unwrap_or_default().to_vec() }))
+}

@@ -1,0 +1,163 @@
+//! Saved state: what the user made and what must be the same after a restart. Written whole, never in place.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// A state file larger than this is not ours.
+const MAX_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Content of `$XDG_STATE_HOME/wireloom/state.json`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Saved {
+    pub schema: u32,
+    /// What the user changed; absent ones come from the configuration.
+    pub settings: SavedSettings,
+    /// Streams by stable id: everything that was ever seen and is not forgotten yet.
+    pub streams: BTreeMap<String, SavedStream>,
+    /// Aliases of devices by stable id.
+    pub devices: BTreeMap<String, String>,
+    /// Descriptions that the user added, by a number that only orders them.
+    pub added: Vec<String>,
+    /// Transmit streams of this computer.
+    pub own: Vec<SavedOwn>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavedSettings {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interfaces: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node_limit: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub show: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_frames: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address_pool: Option<String>,
+}
+
+/// What is kept of a stream while it is away.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavedStream {
+    /// Every identity that it was announced with (a device that moved has several), newest last.
+    pub keys: Vec<String>,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub alias: String,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub show: String,
+    /// Session id and name, by which a device that moved is found again; empty when too common.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub mark: String,
+    /// Days since 1970 of the last day on which it was heard; decides who is forgotten first.
+    pub day: u32,
+}
+
+/// A transmit stream of this computer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SavedOwn {
+    pub id: String,
+    pub name: String,
+    pub labels: Vec<String>,
+    pub address: Ipv4Addr,
+    pub port: u16,
+    pub encoding: wireloom_wanted::Encoding,
+    pub rate: u32,
+    pub packet_frames: u32,
+    pub payload_type: u8,
+    pub ttl: u8,
+    pub dscp: u8,
+    pub dante: bool,
+    pub ssrc: u32,
+    /// `o=` session id, the same for the life of the stream.
+    pub session_id: u64,
+    /// `o=` version that was announced last.
+    pub version: u64,
+    /// A fingerprint of what was announced with that version.
+    #[serde(default)]
+    pub announced: u64,
+}
+
+/// Reads the state at `path`. A file that cannot be understood is moved aside as `*.bad-<time>` and reported.
+pub fn load(path: &Path, wall_us: u64) -> (Saved, Option<String>) {
+    let why = match read(path) {
+        Ok(saved) => return (saved, None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return (Saved::default(), None),
+        Err(error) => error,
+    };
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".bad-{}", wall_us / 1_000_000));
+    let aside = PathBuf::from(aside);
+    let then = match fs::rename(path, &aside) {
+        Ok(()) => format!("moved to {}", aside.display()),
+        Err(error) => format!("and cannot be moved aside: {error}"),
+    };
+    (Saved::default(), Some(format!("saved state {} cannot be read ({why}), {then}", path.display())))
+}
+
+fn read(path: &Path) -> io::Result<Saved> {
+    let mut text = String::new();
+    File::open(path)?.take(MAX_BYTES).read_to_string(&mut text)?;
+    let saved: Saved = serde_json::from_str(&text)?;
+    if saved.schema > 1 {
+        return Err(io::Error::other(format!("it has schema {}, this version knows 1", saved.schema)));
+    }
+    Ok(saved)
+}
+
+/// Writes the state to a temporary name beside `path`, syncs, renames.
+pub fn save(path: &Path, saved: &Saved) -> io::Result<()> {
+    let directory = path.parent().ok_or_else(|| io::Error::other("the state file has no directory"))?;
+    fs::create_dir_all(directory)?;
+    let temporary = path.with_extension("json.new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(serde_json::to_string_pretty(saved)?.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    File::open(directory)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_corrupt_file_is_moved_aside_and_reported() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("state.json");
+        assert_eq!(load(&path, 7_000_000), (Saved::default(), None));
+        for text in ["{\"schema\": 1, \"streams\": 3}", "{", "", "{\"schema\": 2}", "\u{0}"] {
+            fs::write(&path, text).expect("can be written");
+            let (saved, why) = load(&path, 7_000_000);
+            assert_eq!(saved, Saved::default());
+            assert!(why.expect("reported").contains("state.json.bad-7"), "{text:?}");
+            assert_eq!(
+                fs::read_to_string(directory.path().join("state.json.bad-7")).expect("is there"),
+                text
+            );
+            assert!(!path.exists());
+        }
+    }
+
+    #[test]
+    fn what_is_saved_is_read_back() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("deep/state.json");
+        let mut saved = Saved { schema: 1, ..Saved::default() };
+        saved
+            .streams
+            .insert("s-1".to_owned(), SavedStream { alias: "Drums".to_owned(), ..Default::default() });
+        saved.settings.node_limit = Some(9);
+        save(&path, &saved).expect("can be saved");
+        assert_eq!(load(&path, 0), (saved, None));
+    }
+}
