@@ -7,3 +7,5 @@
 pub mod mutate;
 pub mod ptp;
 pub mod rtp;
+pub mod sap;
+pub mod sdp;

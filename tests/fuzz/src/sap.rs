@@ -28,7 +28,7 @@ pub fn listener(bytes: &[u8]) {
         let from = IpAddr::from([192, 0, 2, octet % 3]);
         let via = Via { interface: u32::from(octet >> 7), group: None };
         match octet % 8 {
-            0 => heard.rotate_left(usize::from(octet >> 4)),
+            0 => heard.truncate(usize::from(octet) * 4),
             1 => heard.first_mut().map_or((), |first| *first ^= 4),
             2 => heard.get_mut(3).map_or((), |hash| *hash ^= octet),
             3 => heard.get_mut(usize::from(octet)).map_or((), |there| *there = there.wrapping_add(1)),
