@@ -10,17 +10,36 @@ const STATUS_NEED_DATA: i32 = 1;
 const STATUS_HAVE_DATA: i32 = 2;
 const NO_BUFFER: u32 = u32::MAX;
 
-#[derive(Clone, Copy)]
-struct Buffer {
+/// Memory of a buffer as it is at this moment.
+struct Memory {
     data: *mut f32,
     capacity: usize,
     chunk: *mut spa_chunk,
 }
 
+/// Looks up where the samples of `buffer` are. Not to be remembered: PipeWire's mixer lets a buffer of an input point
+/// to the memory of its only writer, anew in every cycle. `None` when it cannot be used.
+fn memory(buffer: *mut spa_buffer) -> Option<Memory> {
+    if buffer.is_null() {
+        return None;
+    }
+    // SAFETY: PipeWire gives valid buffers and keeps them until it gives others (spa/node/node.h).
+    let buffer = unsafe { &*buffer };
+    if buffer.n_datas == 0 || buffer.datas.is_null() {
+        return None;
+    }
+    // SAFETY: there is at least one `spa_data`.
+    let data = unsafe { &*buffer.datas };
+    if data.data.is_null() || data.chunk.is_null() || !data.data.cast::<f32>().is_aligned() {
+        return None;
+    }
+    Some(Memory { data: data.data.cast(), capacity: data.maxsize as usize / 4, chunk: data.chunk })
+}
+
 /// One port as the data loop sees it.
 pub(super) struct RtPort {
     io: *mut spa_io_buffers,
-    buffers: [Buffer; MAX_BUFFERS],
+    buffers: [*mut spa_buffer; MAX_BUFFERS],
     count: usize,
     /// Bit n: buffer n is ours to fill.
     free: u32,
@@ -31,10 +50,9 @@ pub(super) struct RtPort {
 
 impl RtPort {
     pub(super) const fn new() -> Self {
-        let none = Buffer { data: std::ptr::null_mut(), capacity: 0, chunk: std::ptr::null_mut() };
         Self {
             io: std::ptr::null_mut(),
-            buffers: [none; MAX_BUFFERS],
+            buffers: [std::ptr::null_mut(); MAX_BUFFERS],
             count: 0,
             free: 0,
             current: None,
@@ -54,21 +72,11 @@ impl RtPort {
         if buffers.len() > MAX_BUFFERS {
             return false;
         }
+        if buffers.iter().any(|buffer| memory(*buffer).is_none()) {
+            return false;
+        }
         for (slot, buffer) in self.buffers.iter_mut().zip(buffers) {
-            if buffer.is_null() {
-                return false;
-            }
-            // SAFETY: PipeWire gives valid buffers and keeps them until it calls again (spa/node/node.h).
-            let buffer = unsafe { &**buffer };
-            if buffer.n_datas == 0 || buffer.datas.is_null() {
-                return false;
-            }
-            // SAFETY: there is at least one `spa_data`.
-            let data = unsafe { *buffer.datas };
-            if data.data.is_null() || data.chunk.is_null() || !data.data.cast::<f32>().is_aligned() {
-                return false;
-            }
-            *slot = Buffer { data: data.data.cast(), capacity: data.maxsize as usize / 4, chunk: data.chunk };
+            *slot = *buffer;
         }
         self.count = buffers.len();
         self.free = (1_u32 << self.count) - 1;
@@ -99,7 +107,8 @@ impl RtPort {
             self.reuse(id);
         }
         let id = self.free.trailing_zeros() as usize;
-        if let Some(buffer) = self.buffers.get(id).filter(|b| id < self.count && b.capacity >= frames) {
+        let found = self.buffers.get(id).filter(|_| id < self.count).and_then(|buffer| memory(*buffer));
+        if let Some(buffer) = found.filter(|buffer| buffer.capacity >= frames) {
             self.free &= !(1 << id);
             self.current = Some(id);
             self.start = buffer.data;
@@ -108,9 +117,8 @@ impl RtPort {
     }
 
     fn end_output(&mut self) {
-        let Some((id, buffer)) = self.current.take().and_then(|id| Some((id, self.buffers.get(id)?))) else {
-            return;
-        };
+        let Some(id) = self.current.take() else { return };
+        let Some(buffer) = self.buffers.get(id).and_then(|buffer| memory(*buffer)) else { return };
         // SAFETY: the chunk belongs to the buffer, which is ours until it is handed over below.
         let chunk = unsafe { &mut *buffer.chunk };
         chunk.offset = 0;
@@ -136,7 +144,8 @@ impl RtPort {
         }
         io.status = STATUS_NEED_DATA;
         let id = io.buffer_id as usize;
-        let Some(buffer) = self.buffers.get(id).filter(|_| id < self.count) else { return };
+        let found = self.buffers.get(id).filter(|_| id < self.count).and_then(|buffer| memory(*buffer));
+        let Some(buffer) = found else { return };
         // SAFETY: the chunk belongs to a buffer that the peer has handed over for this cycle.
         let chunk = unsafe { *buffer.chunk };
         let offset = chunk.offset as usize / 4;
