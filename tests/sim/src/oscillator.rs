@@ -50,11 +50,6 @@ impl Oscillator {
         (self.start + now.div_euclid(1000) + deviation.floor() as i64, fraction)
     }
 
-    /// Makes the clock stand still for `span` ns, as base B does during suspend.
-    pub const fn lose(&mut self, span: i64) {
-        self.start -= span;
-    }
-
     /// Moves the clock so that it is `ns` further on.
     pub const fn jump(&mut self, ns: i64) {
         self.start += ns;

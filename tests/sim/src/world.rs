@@ -168,6 +168,15 @@ impl World {
         self.drain(node);
     }
 
+    /// Lets the scripted leader `node` be on all its segments at once, as one port.
+    pub fn bridge(&mut self, node: NodeId) {
+        for segment in &mut self.segments {
+            for (_, port) in segment.members.iter_mut().filter(|(member, _)| *member == node) {
+                *port = 0;
+            }
+        }
+    }
+
     /// What the clock of `node` reads now, in nanoseconds.
     pub fn reading(&mut self, node: NodeId) -> i64 {
         let now = self.now;

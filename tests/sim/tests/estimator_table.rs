@@ -149,7 +149,7 @@ fn a_start_in_the_middle_of_a_burst_is_overcome() {
         world.leader(leader).alive = true;
         world.run_for(secs(60));
         let error = world.seen(engine, leader).estimate.expect("60 s are enough").abs();
-        assert!(error < 3_000.0, "seed {seed}: {error} ns");
+        assert!(error < 5_000.0, "seed {seed}: {error} ns");
     }
 }
 

@@ -5,7 +5,7 @@ use wireloom_units::ClockIdentity;
 use super::Engine;
 use super::follower::Follower;
 use crate::bmca::{DataSet, Decision, decide};
-use crate::config::Lead;
+use crate::config::{Config, Lead};
 use crate::foreign::{Habits, Record, interval_of};
 use crate::line::ClockState;
 use crate::status::{Event, Leader, PortState};
@@ -15,8 +15,8 @@ use crate::v2::{Announce, ClockQuality, Flags, Header, PortIdentity};
 const LAST_RESORT_PRIORITY1: u8 = 250;
 /// clockClass of a clock that may lead but has no reference.
 const DEFAULT_CLASS: u8 = 248;
-/// clockClass of a clock that never leads.
-const SLAVE_ONLY_CLASS: u8 = 255;
+/// What a clock that never leads thinks of itself: whoever offers to lead is better, even a last resort.
+const SLAVE_ONLY: ClockQuality = ClockQuality { class: 255, accuracy: 0xff, variance: 0xffff };
 
 impl<const PORTS: usize> Engine<PORTS> {
     pub(super) fn habits(&self) -> Habits {
@@ -35,16 +35,18 @@ impl<const PORTS: usize> Engine<PORTS> {
     /// This clock's own data set, D0.
     pub(super) fn own_data_set(&self) -> DataSet {
         let own = PortIdentity { clock: self.config.identity, port: 0 };
-        let class = |class| ClockQuality { class, ..self.config.quality };
-        let (priority1, quality) = match self.config.lead {
-            Lead::Never => (self.config.priority1, class(SLAVE_ONLY_CLASS)),
-            Lead::LastResort => (LAST_RESORT_PRIORITY1, class(DEFAULT_CLASS)),
-            Lead::Always => (self.config.priority1, self.config.quality),
+        let Config { quality, priority1, priority2, .. } = self.config;
+        let (priority1, quality, priority2) = match self.config.lead {
+            Lead::Never => (u8::MAX, SLAVE_ONLY, u8::MAX),
+            Lead::LastResort => {
+                (LAST_RESORT_PRIORITY1, ClockQuality { class: DEFAULT_CLASS, ..quality }, priority2)
+            }
+            Lead::Always => (priority1, quality, priority2),
         };
         DataSet {
             priority1,
             quality,
-            priority2: self.config.priority2,
+            priority2,
             grandmaster: self.config.identity,
             steps_removed: 0,
             sender: own,

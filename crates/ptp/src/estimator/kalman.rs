@@ -53,6 +53,11 @@ impl Kalman {
         self.p11 = self.p11.max(frequency_variance);
     }
 
+    /// Trusts neither phase nor frequency any more.
+    pub(super) const fn forget(&mut self) {
+        (self.p00, self.p01, self.p11) = (UNKNOWN, 0.0, UNKNOWN);
+    }
+
     /// Standard deviation of the phase, in nanoseconds.
     pub(super) fn sigma_phase(&self) -> f64 {
         libm::sqrt(self.p00)

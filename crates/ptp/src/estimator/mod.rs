@@ -34,9 +34,12 @@ const GATE: f64 = 25.0;
 const ESCAPE: u8 = 8;
 /// Unexplained errors in a row on one side after which the filter is doubted, too.
 const UNEXPLAINED: u8 = 3;
+/// Short windows that acquire a leader: the more, the better the frequency that the filter starts with.
+const ACQUIRING_WINDOWS: u8 = 3;
 /// Calm windows in a row before LOCKED.
 const CALM_WINDOWS: u8 = 8;
-/// The most that the frequency may move a second for a window to be calm, in parts per billion.
+/// The most that the frequency may move a second for a window to be calm, in parts per billion; while it is being
+/// learned, what three standard deviations allow.
 const CALM_PPB: f64 = 500.0;
 /// Wild windows in a row before LOCKED is lost.
 const WILD_WINDOWS: u8 = 3;
@@ -117,10 +120,8 @@ pub struct Published {
 enum Progress {
     /// Nobody is followed.
     Idle,
-    /// Before the first window of a new leader.
-    First,
-    /// Between its first and second window.
-    Second(Measurement),
+    /// So many windows of a new leader have been measured, and whether with its path delay.
+    Acquiring { measured: u8, delayed: bool },
     /// The model follows the leader.
     Following,
 }
@@ -140,6 +141,8 @@ pub struct Estimator {
     window: Window,
     window_end: Option<i64>,
     window_length: i64,
+    /// A few of these acquire a leader.
+    shortest_window: i64,
     noise: Noise,
     held_delay: Option<f64>,
     measured_delay: Option<f64>,
@@ -172,6 +175,7 @@ impl Estimator {
             window: Window::new(),
             window_end: None,
             window_length: SECOND,
+            shortest_window: SECOND / 2,
             noise: Noise::new(),
             held_delay: None,
             measured_delay: None,
@@ -279,9 +283,9 @@ impl Estimator {
         let model = match self.progress {
             Progress::Idle => return Err(Refusal::TooEarly),
             Progress::Following => self.model.as_ref(),
-            Progress::First | Progress::Second(_) if self.candidate.is_some() => self.candidate.as_ref(),
-            Progress::First | Progress::Second(_) => {
-                self.window_end = Some(received.saturating_add(self.window_length));
+            Progress::Acquiring { .. } if self.candidate.is_some() => self.candidate.as_ref(),
+            Progress::Acquiring { .. } => {
+                self.window_end = Some(received.saturating_add(self.shortest_window));
                 Some(&*self.candidate.insert(Model::new(&sample, frequency, process_noise)))
             }
         };
@@ -312,26 +316,21 @@ impl Estimator {
     /// Ends the window that is due, if one is.
     pub fn handle_timeout(&mut self, now: i64) {
         let Some(end) = self.window_end.filter(|&end| end <= now) else { return };
-        // Windows keep their rhythm unless the caller slept through one.
-        let next = end.saturating_add(self.window_length);
-        self.window_end = Some(if next > now { next } else { now.saturating_add(self.window_length) });
         let jumped = self.window.far() >= NEEDED_SYNCS;
         let held = self.held_delay.unwrap_or(0.0);
-        let (measurement, acquiring) = match (self.progress, &self.candidate, &self.model) {
-            (Progress::Following, _, Some(model)) => (self.window.close(now, model, held), None),
-            (Progress::First, Some(model), _) => (self.window.close(now, model, held), Some(None)),
-            (Progress::Second(first), Some(model), _) => {
-                (self.window.close(now, model, held), Some(Some(first)))
-            }
-            _ => (None, None),
+        let followed = match self.progress {
+            Progress::Idle => None,
+            Progress::Acquiring { .. } => self.candidate.as_ref(),
+            Progress::Following => self.model.as_ref(),
         };
-        if let Some(model) = &mut self.model {
-            model.advance(now);
-        }
-        match (measurement, acquiring) {
-            (Some(measurement), None) => self.refine(now, &measurement),
-            (Some(first), Some(None)) => self.progress = Progress::Second(first),
-            (Some(second), Some(Some(first))) => self.acquired(now, &first, &second),
+        let measurement = followed.and_then(|model| self.window.close(now, model, held));
+        let models = [&mut self.model, &mut self.candidate];
+        models.into_iter().flatten().for_each(|model| model.advance(now));
+        match (measurement, self.progress) {
+            (Some(measurement), Progress::Acquiring { measured, delayed }) => {
+                self.acquire_by(now, &measurement, measured, delayed);
+            }
+            (Some(measurement), _) => self.refine(now, &measurement),
             (None, _) => {
                 self.counts.empty += 1;
                 self.calm = 0;
@@ -340,6 +339,11 @@ impl Estimator {
                 }
             }
         }
+        // Windows keep their rhythm unless the caller slept through one.
+        let acquiring = matches!(self.progress, Progress::Acquiring { .. }) && self.candidate.is_some();
+        let length = if acquiring { self.shortest_window } else { self.window_length };
+        let next = end.saturating_add(length);
+        self.window_end = Some(if next > now { next } else { now.saturating_add(length) });
         self.publish(now);
     }
 
@@ -406,7 +410,7 @@ impl Estimator {
     }
 
     fn acquire(&mut self, now: i64) {
-        (self.progress, self.candidate) = (Progress::First, None);
+        (self.progress, self.candidate) = (Progress::Acquiring { measured: 0, delayed: false }, None);
         self.window = Window::new();
         self.acquiring_since = now;
         self.state = ClockState::Acquiring;
@@ -416,21 +420,28 @@ impl Estimator {
         self.window_end = self.output.map(|_| now.saturating_add(self.window_length));
     }
 
-    /// Two windows of a leader give phase and frequency; decides whether the time steps.
-    fn acquired(&mut self, now: i64, first: &Measurement, second: &Measurement) {
-        let Some(mut model) = self.candidate.take() else { return };
-        // With the path delay known in one window only, the forward direction alone is comparable.
-        let (rise, run) = if first.delay.is_some() == second.delay.is_some() {
-            (second.error - first.error, seconds_between(first.at, second.at))
-        } else {
-            (second.forward.0 - first.forward.0, seconds_between(first.forward.1, second.forward.1))
-        };
-        let frequency_error = if run > 0.1 { rise / run } else { 0.0 };
-        let phase_error = second.error + frequency_error * seconds_between(second.at, now);
-        model.advance(now);
-        model.restart(phase_error, frequency_error, self.settings.process_noise);
+    /// A few short windows give phase and frequency.
+    fn acquire_by(&mut self, now: i64, measurement: &Measurement, measured: u8, delayed: bool) {
+        let Some(model) = &mut self.candidate else { return };
+        let has_delay = measurement.delay.is_some();
+        // What came before the path delay was known is off by as much as it is.
+        let measured = if has_delay == delayed { measured + 1 } else { 1 };
+        if measured == 1 {
+            model.belief.forget();
+        }
+        let noise = self.noise.variance(None, measurement.spread);
+        model.belief.update(-measurement.error, seconds_between(measurement.at, now), noise);
+        self.last_error = measurement.error;
+        self.progress = Progress::Acquiring { measured, delayed: has_delay };
+        if measured >= ACQUIRING_WINDOWS {
+            self.acquired(now);
+        }
+    }
+
+    /// The candidate becomes the model; decides whether the time steps.
+    fn acquired(&mut self, now: i64) {
+        let Some(model) = self.candidate.take() else { return };
         self.frequency = model.belief.frequency;
-        self.last_error = phase_error;
         self.model = Some(model);
         self.progress = Progress::Following;
         self.state = ClockState::Tracking;
@@ -467,7 +478,7 @@ impl Estimator {
         let mut noise = self.noise.variance(measurement.delay, measurement.spread);
         self.noise.add_error(error);
         let belief = &mut model.belief;
-        let before = belief.frequency;
+        let (before, doubt) = (belief.frequency, belief.sigma_frequency());
         // Errors on one side that neither queueing nor the filter's doubts explain: the doubts are too small.
         let lucky = self.noise.least_variance(measurement.delay);
         let unexplained = error * error > 16.0 * lucky.max(belief.innovation_variance(age, lucky));
@@ -502,7 +513,7 @@ impl Estimator {
         let seconds = self.window_length as f64 * 1e-9;
         let calm = sigma < threshold
             && error.abs() < threshold.max(5.0 * sigma)
-            && (belief.frequency - before).abs() < CALM_PPB * seconds;
+            && (belief.frequency - before).abs() < (CALM_PPB * seconds).max(3.0 * doubt);
         self.calm = if calm { self.calm.saturating_add(1) } else { 0 };
         self.wild = if error.abs() > 5.0 * threshold { self.wild.saturating_add(1) } else { 0 };
         self.last_good = now;

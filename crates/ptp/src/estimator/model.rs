@@ -37,12 +37,6 @@ impl Model {
         }
     }
 
-    /// Corrects a first guess by what two windows measured, and trusts the result as little as before.
-    pub(super) fn restart(&mut self, phase_error: f64, frequency_error: f64, process_noise: f64) {
-        let (phase, frequency) = (self.belief.phase - phase_error, self.belief.frequency - frequency_error);
-        self.belief = Kalman::new(phase, frequency, process_noise);
-    }
-
     /// Network time less base time at `now`: whole nanoseconds and the rest.
     pub(super) fn offset_at(&self, now: i64) -> (i64, f64) {
         (self.origin, self.phase_at(now))

@@ -57,8 +57,6 @@ pub(super) struct Measurement {
     pub(super) delay: Option<f64>,
     /// Base time that the error belongs to.
     pub(super) at: i64,
-    /// The forward direction alone: delay plus error, and when.
-    pub(super) forward: (f64, i64),
     /// How uncertain the luckiest messages alone make the error, in nanoseconds.
     pub(super) spread: f64,
 }
@@ -108,7 +106,7 @@ impl Window {
         let luckiest = self.luckiest_delay(now, syncs, model);
         // With a single exchange there is nothing to compare it with; the Syncs tell how busy the path is.
         let back = best_delay.spread();
-        let spread = best_sync.spread().max(if back.is_finite() { back } else { 0.0 });
+        let spread = 0.5 * best_sync.spread().max(if back.is_finite() { back } else { 0.0 });
         Some(match luckiest {
             Some(delay) => {
                 let backward = -model.ahead_of(&delay);
@@ -116,17 +114,10 @@ impl Window {
                     error: (forward - backward) / 2.0,
                     delay: Some((forward + backward) / 2.0),
                     at: sync.at / 2 + delay.at / 2,
-                    forward: (forward, sync.at),
                     spread,
                 }
             }
-            None => Measurement {
-                error: forward - held_delay,
-                delay: None,
-                at: sync.at,
-                forward: (forward, sync.at),
-                spread,
-            },
+            None => Measurement { error: forward - held_delay, delay: None, at: sync.at, spread },
         })
     }
 
