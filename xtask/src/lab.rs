@@ -47,7 +47,7 @@ pub fn run_checks(steps: &mut Steps, checks: &[&Check], products: &Products) {
                     Outcome::Failed(format!("ended with exit code {code} after {:?}", start.elapsed()))
                 }
                 Ok(Ending::Exit { report, .. }) => Outcome::Failed(report),
-                Ok(Ending::Interrupted) => {
+                Ok(Ending::Interrupted { .. }) => {
                     interrupted = true;
                     Outcome::Failed("interrupted".to_owned())
                 }

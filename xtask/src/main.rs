@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod demo;
 mod lab;
 mod licences;
 mod packages;
@@ -33,6 +34,16 @@ struct Arguments {
 enum Task {
     /// Installs what the distribution must provide; says what and why.
     Setup,
+    /// Builds a virtual studio, plays a network stream into it and proves that it arrives.
+    Demo {
+        /// Leaves the studio up afterwards, until Ctrl-C.
+        #[arg(long)]
+        keep: bool,
+        #[arg(long, hide = true)]
+        inside: bool,
+        #[arg(long, hide = true, required_if_eq("inside", "true"))]
+        products: Option<PathBuf>,
+    },
     /// Runs every test: rules of the source, units, simulation, fuzz targets, the lab.
     Test {
         /// Adds what takes longer (80 minutes at most in all).
@@ -57,6 +68,8 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let outcome = match arguments.task {
         Task::Setup => setup::run(packages::Use::Everything),
+        Task::Demo { keep, inside: true, products: Some(products) } => demo::run_inside(keep, products),
+        Task::Demo { keep, .. } => demo::run(keep),
         Task::Test { full } => test::run(full),
         Task::Lab { inside: Some(name), products: Some(products), .. } => {
             // What went wrong is in the report; printed here too it would disturb the outer program's lines.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use wireloom_lab::Products;
 
-use crate::cargo::{cargo, metadata};
+use crate::cargo::{cargo, target_directory};
 use crate::steps::Steps;
 
 /// Packages whose programs a studio runs, and the module.
@@ -16,9 +16,7 @@ const PACKAGES: &[&str] =
 pub fn build(steps: &mut Steps) -> anyhow::Result<Products> {
     let selected = PACKAGES.iter().flat_map(|name| ["-p", name]);
     steps.require("build module and programs", cargo(&["build", "--locked"]).args(selected))?;
-    let metadata = metadata()?;
-    let target = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
-    let folder = PathBuf::from(target).join("debug");
+    let folder = target_directory()?.join("debug");
     name_module(&folder)?;
     Ok(Products::new(folder))
 }

@@ -13,6 +13,8 @@ pub struct Comparison {
     pub matched: u64,
     /// Samples that are neither silence nor what belongs there.
     pub wrong: u64,
+    /// Frame of the recording with the first of them.
+    pub first_wrong: Option<usize>,
     /// Stretches of silence on all channels within the signal, oldest first.
     pub gaps: Vec<Gap>,
     /// Places where the position jumped, oldest first.
@@ -52,8 +54,10 @@ impl Comparison {
         let mut offset = run_at(code, recording, start)?;
         let mut found = Self { lead_in: start, offset, ..Self::default() };
         for at in 0..start {
-            found.wrong +=
-                different(code, recording, at, offset).filter(|&sample| sample != 0.0).count() as u64;
+            found.add_wrong(
+                at,
+                different(code, recording, at, offset).filter(|&sample| sample != 0.0).count(),
+            );
         }
         let mut at = start;
         while at < end {
@@ -75,11 +79,18 @@ impl Comparison {
                 offset = other;
                 continue;
             }
-            found.wrong += bad as u64;
+            found.add_wrong(at, bad);
             found.matched += (frame.len() - bad) as u64;
             at += 1;
         }
         Some(found)
+    }
+
+    fn add_wrong(&mut self, at: usize, samples: usize) {
+        if samples > 0 {
+            self.wrong += samples as u64;
+            self.first_wrong.get_or_insert(at);
+        }
     }
 
     /// Frames that are missing in gaps.
@@ -95,7 +106,11 @@ impl Comparison {
 
 impl std::fmt::Display for Comparison {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} samples exact, {} wrong, {} gaps", self.matched, self.wrong, self.gaps.len())?;
+        write!(f, "{} samples exact, {} wrong", self.matched, self.wrong)?;
+        if let Some(at) = self.first_wrong {
+            write!(f, " (first in frame {at}, signal begins at {})", self.lead_in)?;
+        }
+        write!(f, ", {} gaps", self.gaps.len())?;
         if !self.gaps.is_empty() {
             write!(f, " ({} frames)", self.gap_frames())?;
         }

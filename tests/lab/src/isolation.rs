@@ -49,7 +49,10 @@ pub enum Ending {
         report: String,
     },
     /// By SIGINT, SIGTERM or SIGHUP to the outer program.
-    Interrupted,
+    Interrupted {
+        /// What it had left with [`report`] until then.
+        report: String,
+    },
 }
 
 /// Tries whether namespaces can be had.
@@ -82,15 +85,16 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
         .process_group(0) // Ctrl-C is for the outer program, which ends the inner one in good order.
         .spawn()
         .context("starting unshare")?;
+    let report = || std::fs::read_to_string(directory.path.join(REPORT)).unwrap_or_default();
     for signal in signals.forever() {
         if signal != SIGCHLD {
+            let report = report();
             end(&mut child)?;
-            return Ok(Ending::Interrupted);
+            return Ok(Ending::Interrupted { report });
         }
         if let Some(status) = child.try_wait()? {
             let code = status.code().and_then(|code| u8::try_from(code).ok());
-            let report = std::fs::read_to_string(directory.path.join(REPORT)).unwrap_or_default();
-            return Ok(Ending::Exit { code: code.unwrap_or(1), report });
+            return Ok(Ending::Exit { code: code.unwrap_or(1), report: report() });
         }
     }
     bail!("the signal queue ended")

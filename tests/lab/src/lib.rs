@@ -17,6 +17,7 @@ mod pipewire;
 mod process;
 mod products;
 mod recording;
+pub mod scene;
 mod signal;
 mod studio;
 mod timer;

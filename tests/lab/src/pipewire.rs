@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use crate::host::Host;
 use crate::process::Process;
+use crate::recording::integer_wav;
+use crate::signal::PositionCode;
 use crate::wait::{self, SOON};
 
 /// How a private PipeWire daemon differs from the lab's usual one.
@@ -18,13 +20,21 @@ pub struct PipeWireOptions {
     pub module_folders: Vec<PathBuf>,
     /// Modules loaded last: name and arguments (the text of an object in SPA-JSON, of which JSON is a part).
     pub modules: Vec<(String, String)>,
+    /// Stereo sinks that lead nowhere, by name: something for people to link to.
+    pub sinks: Vec<String>,
     /// Whether there is a driver for nodes that have none of their own.
     pub dummy_driver: bool,
 }
 
 impl Default for PipeWireOptions {
     fn default() -> Self {
-        Self { quantum: 256, module_folders: Vec::new(), modules: Vec::new(), dummy_driver: true }
+        Self {
+            quantum: 256,
+            module_folders: Vec::new(),
+            modules: Vec::new(),
+            sinks: Vec::new(),
+            dummy_driver: true,
+        }
     }
 }
 
@@ -131,10 +141,6 @@ impl<'a> PipeWire<'a> {
     pub fn recorder(&mut self, name: &str, channels: usize, limit: Duration) -> anyhow::Result<Recorder> {
         let path = self.host.directory().join(format!("{name}.wav"));
         let labels: Vec<String> = (0..channels).map(|channel| format!("AUX{channel}")).collect();
-        // Ports come from the session manager, or from the stream itself when told so.
-        let properties = format!(
-            "{{ node.name = {name} adapter.auto-port-config = {{ mode = dsp position = preserve }} }}"
-        );
         let mut command = self.host.command("pw-record");
         command
             .args([
@@ -147,12 +153,28 @@ impl<'a> PipeWire<'a> {
                 "--channels",
                 &channels.to_string(),
             ])
-            .args(["--channel-map", &labels.join(","), "-P", &properties])
+            .args(["--channel-map", &labels.join(","), "-P", &stream_properties(name)])
             .args(["--latency", "256"])
             .arg(&path);
         let process = self.host.start(name, command)?;
         let node = self.wait_for_node(name, 0, channels, limit)?;
         Ok(Recorder { process, node, path, channels })
+    }
+
+    /// Starts a client that plays the first `frames` frames of `code` and links nothing by itself.
+    pub fn player(
+        &mut self,
+        name: &str,
+        code: &PositionCode,
+        frames: u64,
+    ) -> anyhow::Result<(Process, GraphNode)> {
+        let path = self.host.directory().join(format!("{name}.wav"));
+        std::fs::write(&path, integer_wav(code, frames))?;
+        let mut command = self.host.command("pw-play");
+        command.args(["--target", "0", "-P", &stream_properties(name)]).args(["--latency", "256"]).arg(&path);
+        let process = self.host.start(name, command)?;
+        let node = self.wait_for_node(name, code.channels(), 0, SOON)?;
+        Ok((process, node))
     }
 
     /// The daemon's host.
@@ -199,6 +221,13 @@ context.modules = [
         text.push_str(
             "]\ncontext.objects = [\n    { factory = metadata args = { metadata.name = default } }\n",
         );
+        for name in &self.sinks {
+            let _ = writeln!(
+                text,
+                "    {{ factory = adapter args = {{ factory.name = support.null-audio-sink node.name = {name} \
+                 media.class = Audio/Sink audio.position = [ FL FR ] object.linger = true }} }}"
+            );
+        }
         if self.dummy_driver {
             text.push_str(
                 "    { factory = spa-node-factory args = { factory.name = support.node.driver node.name = Dummy-Driver \
@@ -208,6 +237,11 @@ context.modules = [
         text.push_str("]\n");
         text
     }
+}
+
+/// Ports come from the session manager, or from the stream itself when told so.
+fn stream_properties(name: &str) -> String {
+    format!("{{ node.name = {name} adapter.auto-port-config = {{ mode = dsp position = preserve }} }}")
 }
 
 /// A client that records.

@@ -2,6 +2,8 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 
+use crate::signal::PositionCode;
+
 /// Audio as a PipeWire client recorded it.
 #[derive(Debug, Clone)]
 pub struct Recording {
@@ -83,6 +85,28 @@ fn parse_wav(bytes: &[u8]) -> anyhow::Result<Recording> {
     bail!("no data chunk")
 }
 
+/// The first `frames` frames of `code` as a finished WAV file of 24-bit integers.
+pub(crate) fn integer_wav(code: &PositionCode, frames: u64) -> Vec<u8> {
+    let channels = code.channels() as u16;
+    let size = frames as u32 * u32::from(channels) * 3;
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((size + 36).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0");
+    bytes.extend(channels.to_le_bytes());
+    bytes.extend(48_000_u32.to_le_bytes());
+    bytes.extend((48_000 * u32::from(channels) * 3).to_le_bytes());
+    bytes.extend((channels * 3).to_le_bytes());
+    bytes.extend(24_u16.to_le_bytes());
+    bytes.extend(b"data");
+    bytes.extend(size.to_le_bytes());
+    for frame in 0..frames {
+        for channel in 0..code.channels() {
+            bytes.extend(&code.sample(frame, channel).to_le_bytes()[..3]);
+        }
+    }
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,6 +127,14 @@ mod tests {
             let recording = parse_wav(&wav(announced, &samples)).expect("readable");
             assert_eq!((recording.frames(), recording.frame(1)), (2, &[1.0, 0.0][..]), "{announced}");
         }
+    }
+
+    #[test]
+    fn a_written_file_has_the_announced_length() {
+        let bytes = integer_wav(&PositionCode::new(24, 2), 10);
+        assert_eq!(bytes.len(), 44 + 60);
+        assert_eq!(bytes[4..8], (bytes.len() as u32 - 8).to_le_bytes());
+        assert_eq!(bytes[40..44], 60_u32.to_le_bytes());
     }
 
     #[test]

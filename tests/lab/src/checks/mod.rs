@@ -3,6 +3,8 @@
 mod graph;
 mod network;
 mod peers;
+mod receive;
+mod stock;
 
 use crate::products::Products;
 use crate::studio::Studio;
@@ -28,6 +30,12 @@ pub const CHECKS: &[Check] = &[
     },
     Check { name: "peers-clock", about: "ptp4l follows ptp4l", run: peers::clock },
     Check { name: "graph", about: "a private PipeWire passes samples on exactly", run: graph::run },
+    Check { name: "stock", about: "PipeWire's own RTP modules work in the lab", run: stock::run },
+    Check {
+        name: "receive",
+        about: "a stream of GStreamer arrives bit-exact at a PipeWire client",
+        run: receive::run,
+    },
 ];
 
 /// Finds a check by name.

@@ -1,0 +1,57 @@
+use std::collections::BTreeMap;
+
+use anyhow::{bail, ensure};
+use wireloom_wanted::Encoding;
+
+use crate::peers::{RtpStream, gstreamer};
+use crate::pipewire::PipeWireOptions;
+use crate::products::Products;
+use crate::scene;
+use crate::studio::Studio;
+use crate::wait::SOON;
+
+/// Samples in a run that must be without any gap.
+const SAMPLES: u64 = 1_000_000;
+/// How often a machine that stalls may disturb a run.
+const TRIES: usize = 8;
+/// Latency class of the streams: ten milliseconds, because a shared machine stalls.
+const LATENCY: u32 = 480;
+
+/// A stream of GStreamer arrives bit-exact in what a PipeWire client records: 2 and 8 channels, L24 and L16.
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let (stage, computer) = (studio.host("stage")?, studio.host("computer")?);
+    let mut remarks = Vec::new();
+    for (number, channels, encoding, samples) in
+        [(1, 2, Encoding::L24, SAMPLES), (2, 8, Encoding::L24, SAMPLES), (3, 2, Encoding::L16, SAMPLES / 5)]
+    {
+        let stream = RtpStream { encoding, ..RtpStream::standard(number, channels) };
+        let id = format!("lab-{number}.tx");
+        let nodes = BTreeMap::from([(id.clone(), scene::receive_node(&stream, "Lab", LATENCY))]);
+        let mut graph = scene::start_module(&computer, products, &nodes, PipeWireOptions::default())?;
+        let node = graph.wait_for_node(&format!("wireloom.{id}"), channels, 0, SOON)?;
+        let _sender = gstreamer::sender(&stage, &stream)?;
+        let (mut gaps, mut clean) = (0, false);
+        for _ in 0..TRIES {
+            let run = scene::record(&mut graph, &node, &stream, samples / channels as u64 + 9600, |_| {})?;
+            let found = &run.comparison;
+            ensure!(
+                found.wrong == 0 && found.slips.is_empty(),
+                "{channels} channels of {encoding:?}: {found}"
+            );
+            if found.is_exact() {
+                remarks.push(format!(
+                    "{} samples of {encoding:?} x {channels} at {} frames",
+                    found.matched, run.latency
+                ));
+                clean = true;
+                break;
+            }
+            ensure!(!run.is_undisturbed(), "a run that nothing disturbed: {found}");
+            gaps += found.gaps.len();
+        }
+        if !clean {
+            bail!("the machine disturbed all of {TRIES} runs ({gaps} gaps); there is nothing to judge by");
+        }
+    }
+    Ok(remarks.join(", "))
+}

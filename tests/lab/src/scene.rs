@@ -1,0 +1,120 @@
+//! A scene that demonstration and checks share: a stream from the network, heard by an application.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use wireloom_wanted::{ClockRelation, Direction, Leg, Media, Node, NodeText, Protocol, Show};
+
+use crate::comparison::Comparison;
+use crate::host::Host;
+use crate::peers::RtpStream;
+use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
+use crate::products::Products;
+use crate::timer::BareTimer;
+use crate::wait::SOON;
+
+/// Name under which PipeWire finds our module.
+pub const MODULE: &str = "libpipewire-module-wireloom";
+
+/// What a recording of a stream showed.
+#[derive(Debug, Clone)]
+pub struct Reception {
+    /// The recording against what was sent.
+    pub comparison: Comparison,
+    /// How late a bare timer loop beside it woke at worst.
+    pub worst_timer: Duration,
+    /// Latency that the node's first port reported, in frames at 48 kHz.
+    pub latency: u32,
+}
+
+impl Reception {
+    /// Whether the machine kept up: the bare timer never woke later than the latency allows.
+    pub fn is_undisturbed(&self) -> bool {
+        self.worst_timer < Duration::from_secs(u64::from(self.latency)) / 48_000
+    }
+}
+
+/// The metadata contract's description of a node that receives `stream`.
+pub fn receive_node(stream: &RtpStream, description: &str, latency: u32) -> Node {
+    Node {
+        direction: Direction::Receive,
+        protocol: Protocol::Aes67,
+        text: NodeText {
+            description: description.to_owned(),
+            nick: String::new(),
+            name: description.to_owned(),
+        },
+        device: String::new(),
+        channels: (1..=stream.channels).map(|channel| channel.to_string()).collect(),
+        media: Media {
+            encoding: stream.encoding,
+            rate: 48_000,
+            samples_per_packet: stream.samples_per_packet,
+            payload_type: stream.payload_type,
+            offset: None,
+            ssrc: None,
+        },
+        legs: vec![Leg {
+            address: stream.address.into(),
+            port: stream.port,
+            source: None,
+            interface: Some("eth0".to_owned()),
+            ttl: None,
+        }],
+        clock: ClockRelation::Unknown,
+        latency,
+        show: Show::Patchbay,
+        announced: false,
+        dscp: 34,
+        offline: false,
+        remote: true,
+        direct: Vec::new(),
+        keepalive: None,
+    }
+}
+
+/// A daemon with our module and these nodes, by id, given as static arguments.
+pub fn start_module<'a>(
+    host: &'a Host,
+    products: &Products,
+    nodes: &BTreeMap<String, Node>,
+    mut options: PipeWireOptions,
+) -> anyhow::Result<PipeWire<'a>> {
+    options.module_folders.push(products.module_folder());
+    options.modules.push((MODULE.to_owned(), serde_json::json!({ "nodes": nodes }).to_string()));
+    PipeWire::start(host, &options)
+}
+
+/// Records `frames` frames of the node that receives `stream`, as an application that links to it, and compares.
+pub fn record(
+    graph: &mut PipeWire<'_>,
+    node: &GraphNode,
+    stream: &RtpStream,
+    frames: u64,
+    progress: impl FnMut(u64),
+) -> anyhow::Result<Reception> {
+    let mut recorder = graph.recorder("recorder", stream.channels, SOON)?;
+    let timer = BareTimer::start()?;
+    graph.link(node, &recorder.node.clone())?;
+    recorder.record(frames, progress)?;
+    let worst_timer = timer.worst();
+    let name = node.info["props"]["node.name"].as_str().context("a node has a name")?;
+    let linked = graph.node(name)?.context("the node vanished while it was recorded")?;
+    let recording = recorder.finish()?;
+    let comparison = Comparison::new(&stream.code(), &recording)
+        .with_context(|| format!("the signal is not in {} recorded frames", recording.frames()))?;
+    ensure!(comparison.lead_in < 48_000, "the signal began only after {} frames", comparison.lead_in);
+    Ok(Reception { comparison, worst_timer, latency: reported_latency(&linked)? })
+}
+
+/// What the first output port says about how old its samples are, in frames at 48 kHz.
+fn reported_latency(node: &GraphNode) -> anyhow::Result<u32> {
+    let (_, port) = node.outputs.first().context("the node has no outputs")?;
+    let latencies = port["params"]["Latency"].as_array().context("the port reports no latency")?;
+    let output = latencies.iter().find(|latency| latency["direction"] == "Output");
+    let output = output.context("the port reports no output latency")?;
+    let number = |key: &str| output[key].as_f64().unwrap_or_default();
+    let frames = number("maxRate") + number("maxNs") * 48e-6;
+    Ok(frames.round() as u32)
+}

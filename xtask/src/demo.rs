@@ -1,0 +1,188 @@
+//! `cargo xtask demo`: streams of a sender that we did not write, through a network that exists only for this, into
+//! PipeWire, and recorded there by an ordinary client; then the recording against what was sent.
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use wireloom_lab::isolation::{self, Ending};
+use wireloom_lab::peers::gstreamer;
+use wireloom_lab::scene::{self, Reception};
+use wireloom_lab::wait::SOON;
+use wireloom_lab::{GraphNode, PipeWire, PipeWireOptions, Process, Products, RtpStream, Studio};
+
+use crate::packages::Use;
+use crate::steps::Steps;
+use crate::{lab, products, setup};
+
+/// Samples of each stream that are compared.
+const SAMPLES: u64 = 1_000_000;
+/// How often a recording is repeated because the machine stalled.
+const TRIES: usize = 5;
+/// Latency class in frames: ten milliseconds, because a virtual machine stalls.
+const LATENCY: u32 = 480;
+/// Where applications of the studio can play to.
+const SPEAKERS: &str = "speakers";
+
+/// Prepares everything and shows the studio. Errors: the audio was not right.
+pub fn run(keep: bool) -> anyhow::Result<()> {
+    setup::run(Use::Studio)?;
+    lab::ask_permission()?;
+    let products = products::build(&mut Steps::new())?;
+    let mut arguments =
+        vec!["demo".as_ref(), "--inside".as_ref(), "--products".as_ref(), products.folder().as_os_str()];
+    if keep {
+        arguments.push("--keep".as_ref());
+    }
+    match isolation::run(&arguments)? {
+        Ending::Exit { code: 0, .. } => Ok(()),
+        // The report is there once the audio was found right; then Ctrl-C is how a kept studio ends.
+        Ending::Interrupted { report } if !report.is_empty() => Ok(()),
+        Ending::Interrupted { .. } => bail!("interrupted"),
+        Ending::Exit { .. } => bail!("the demonstration failed"),
+    }
+}
+
+/// The demonstration itself; only inside of a studio.
+pub fn run_inside(keep: bool, products: PathBuf) -> anyhow::Result<()> {
+    let products = Products::new(products);
+    let mut studio = Studio::new()?;
+    let stage = studio.host("stage")?;
+    let computer = studio.host("computer")?;
+    let streams = [("Stage box", RtpStream::standard(1, 2)), ("Drums", RtpStream::standard(2, 8))];
+
+    let waiting = spinner("starting PipeWire with the module");
+    let nodes = streams
+        .iter()
+        .enumerate()
+        .map(|(n, (name, stream))| (id(n), scene::receive_node(stream, name, LATENCY)))
+        .collect::<BTreeMap<_, _>>();
+    let options = PipeWireOptions { sinks: vec![SPEAKERS.to_owned()], ..PipeWireOptions::default() };
+    let mut graph = scene::start_module(&computer, &products, &nodes, options)?;
+    let mut found = Vec::new();
+    for (n, (name, stream)) in streams.iter().enumerate() {
+        waiting.set_message(format!("waiting for the node of {name}"));
+        found.push(graph.wait_for_node(&format!("wireloom.{}", id(n)), stream.channels, 0, SOON)?);
+    }
+    waiting.set_message("starting GStreamer as sender");
+    let senders = streams.iter().map(|(_, stream)| gstreamer::sender(&stage, stream));
+    let mut senders = senders.collect::<anyhow::Result<Vec<Process>>>()?;
+    waiting.finish_and_clear();
+
+    let mut receptions = Vec::new();
+    for ((name, stream), node) in streams.iter().zip(&found) {
+        receptions.push(record(&mut graph, node, name, stream)?);
+    }
+    for sender in &mut senders {
+        sender.is_alive()?;
+    }
+    println!("{}", table(&streams, &receptions));
+    println!("Streams found     {} of {}", found.len(), streams.len());
+    println!("Clock             free-running on this computer's own time; offset 0 by definition");
+    for ((name, _), reception) in streams.iter().zip(&receptions) {
+        ensure!(reception.comparison.is_exact(), "{name}: {}", reception.comparison);
+    }
+    isolation::report("the audio was right")?;
+    if keep {
+        leave_up(&mut graph, &found, &studio)?;
+    }
+    Ok(())
+}
+
+/// Records one stream; again when a stall of the machine left gaps in it.
+fn record(
+    graph: &mut PipeWire<'_>,
+    node: &GraphNode,
+    name: &str,
+    stream: &RtpStream,
+) -> anyhow::Result<Reception> {
+    let frames = SAMPLES / stream.channels as u64 + 9600;
+    let mut last = None;
+    for _ in 0..TRIES {
+        let bar = progress(frames, &format!("recording {name}, {} channels", stream.channels));
+        let reception = scene::record(graph, node, stream, frames, |frame| bar.set_position(frame));
+        bar.finish_and_clear();
+        let reception = reception.with_context(|| format!("recording {name}"))?;
+        let found = &reception.comparison;
+        if found.is_exact() || found.wrong > 0 || reception.is_undisturbed() {
+            return Ok(reception);
+        }
+        let late = reception.worst_timer.as_secs_f32() * 1e3;
+        println!("{name}: {found}; this machine stalled for {late:.1} ms, once more");
+        last = Some(reception);
+    }
+    last.context("at least one try")
+}
+
+fn table(streams: &[(&str, RtpStream)], receptions: &[Reception]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["Stream", "Format", "Samples exact", "Wrong", "Gaps", "Latency"]);
+    for ((name, stream), reception) in streams.iter().zip(receptions) {
+        let found = &reception.comparison;
+        table.add_row([
+            (*name).to_owned(),
+            format!("{:?} x {}", stream.encoding, stream.channels),
+            found.matched.to_string(),
+            found.wrong.to_string(),
+            found.gaps.len().to_string(),
+            format!("{} samples, {:.1} ms", reception.latency, f64::from(reception.latency) / 48.0),
+        ]);
+    }
+    for column in table.column_iter_mut().skip(2) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table
+}
+
+/// Links something, says how to look at it, and stays until the outer program ends.
+fn leave_up(graph: &mut PipeWire<'_>, nodes: &[GraphNode], studio: &Studio) -> anyhow::Result<()> {
+    let speakers = graph.wait_for_node(SPEAKERS, 0, 2, SOON)?;
+    if let Some(first) = nodes.first() {
+        graph.link(first, &speakers)?;
+    }
+    println!(
+        "\nThe studio stays up until Ctrl-C. In another terminal:\n\
+         \n  export XDG_RUNTIME_DIR={}\n\
+         \n  pw-link -l      what is linked\
+         \n  pw-top          what runs\
+         \n  helvum          the graph, to draw links in\
+         \n\nIts logs are in {}/*/log.",
+        graph.host().directory().display(),
+        studio.directory().display(),
+    );
+    loop {
+        graph.daemon.is_alive()?;
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn id(number: usize) -> String {
+    format!("demo-{}.tx", number + 1)
+}
+
+fn spinner(message: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        println!("{message} ...");
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new_spinner().with_message(message.to_owned());
+    bar.enable_steady_tick(Duration::from_millis(120));
+    bar
+}
+
+fn progress(frames: u64, message: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        println!("{message} ...");
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(frames).with_message(message.to_owned());
+    match ProgressStyle::with_template("{msg:<32} {wide_bar} {percent:>3} %  {eta}") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
