@@ -75,7 +75,7 @@ pub fn run_inside(keep: bool, products: PathBuf) -> anyhow::Result<()> {
 
     let mut receptions = Vec::new();
     for ((name, stream), node) in streams.iter().zip(&found) {
-        receptions.push(record(&mut graph, node, name, stream)?);
+        receptions.push(record(&products, &mut graph, node, name, stream)?);
     }
     for sender in &mut senders {
         sender.is_alive()?;
@@ -95,6 +95,7 @@ pub fn run_inside(keep: bool, products: PathBuf) -> anyhow::Result<()> {
 
 /// Records one stream; again when a stall of the machine left gaps in it.
 fn record(
+    products: &Products,
     graph: &mut PipeWire<'_>,
     node: &GraphNode,
     name: &str,
@@ -104,7 +105,7 @@ fn record(
     let mut last = None;
     for _ in 0..TRIES {
         let bar = progress(frames, &format!("recording {name}, {} channels", stream.channels));
-        let reception = scene::record(graph, node, stream, frames, |frame| bar.set_position(frame));
+        let reception = scene::record(products, graph, node, stream, frames, |frame| bar.set_position(frame));
         bar.finish_and_clear();
         let reception = reception.with_context(|| format!("recording {name}"))?;
         let found = &reception.comparison;

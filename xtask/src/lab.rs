@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use wireloom_lab::checks::{CHECKS, Check, find};
 use wireloom_lab::isolation::{self, Ending, Permission};
 use wireloom_lab::{Products, Studio};
@@ -63,14 +63,15 @@ pub fn run_checks(steps: &mut Steps, checks: &[&Check], products: &Products) {
 /// Runs one check where we are; only inside of a studio.
 pub fn run_inside(name: &str, products: PathBuf) -> anyhow::Result<()> {
     let check = find(name).context("no such check")?;
-    let outcome = Studio::new().and_then(|mut studio| (check.run)(&mut studio, &Products::new(products)));
-    match outcome {
-        Ok(remark) => isolation::report(&remark),
-        Err(error) => {
-            isolation::report(&format!("{error:#}"))?;
-            Err(error)
-        }
+    let outcome = Studio::new().and_then(|mut studio| {
+        (check.run)(&mut studio, &Products::new(products))
+            .map_err(|error| anyhow!("{error:#}\n{}", studio.logs()))
+    });
+    match &outcome {
+        Ok(remark) => isolation::report(remark)?,
+        Err(error) => isolation::report(&format!("{error:#}"))?,
     }
+    outcome.map(drop)
 }
 
 /// Says what can be done where namespaces are refused. Errors: they are.

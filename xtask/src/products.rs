@@ -9,8 +9,13 @@ use crate::cargo::{cargo, target_directory};
 use crate::steps::Steps;
 
 /// Packages whose programs a studio runs, and the module.
-const PACKAGES: &[&str] =
-    &["wireloom-pw-module", "wireloom-clock-daemon", "wireloom-session-agent", "wireloom-cli"];
+const PACKAGES: &[&str] = &[
+    "wireloom-pw-module",
+    "wireloom-clock-daemon",
+    "wireloom-session-agent",
+    "wireloom-cli",
+    "wireloom-interop",
+];
 
 /// Builds everything that runs in the studio, for development: overflow is checked, the audio path is optimised.
 pub fn build(steps: &mut Steps) -> anyhow::Result<Products> {

@@ -15,6 +15,8 @@ pub struct Comparison {
     pub wrong: u64,
     /// Frame of the recording with the first of them.
     pub first_wrong: Option<usize>,
+    /// Frames of cycles that the recorder was not called in: it cannot say what was in them.
+    pub missed: usize,
     /// Stretches of silence on all channels within the signal, oldest first.
     pub gaps: Vec<Gap>,
     /// Places where the position jumped, oldest first.
@@ -56,7 +58,9 @@ impl Comparison {
         for at in 0..start {
             found.add_wrong(
                 at,
-                different(code, recording, at, offset).filter(|&sample| sample != 0.0).count(),
+                different(code, recording, at, offset)
+                    .filter(|&sample| sample != 0.0 && !sample.is_nan())
+                    .count(),
             );
         }
         let mut at = start;
@@ -68,6 +72,11 @@ impl Comparison {
                     at += 1; // Ends before `end`: the frame before it is not silent.
                 }
                 found.gaps.push(Gap { at: from, frames: at - from });
+                continue;
+            }
+            if frame.iter().all(|sample| sample.is_nan()) {
+                found.missed += 1;
+                at += 1;
                 continue;
             }
             let bad = different(code, recording, at, offset).count();
@@ -100,7 +109,7 @@ impl Comparison {
 
     /// Nothing wrong, missing or moved.
     pub fn is_exact(&self) -> bool {
-        self.wrong == 0 && self.gaps.is_empty() && self.slips.is_empty()
+        self.wrong == 0 && self.missed == 0 && self.gaps.is_empty() && self.slips.is_empty()
     }
 }
 
@@ -113,6 +122,9 @@ impl std::fmt::Display for Comparison {
         write!(f, ", {} gaps", self.gaps.len())?;
         if !self.gaps.is_empty() {
             write!(f, " ({} frames)", self.gap_frames())?;
+        }
+        if self.missed > 0 {
+            write!(f, ", {} frames missed by the recorder", self.missed)?;
         }
         write!(f, ", {} slips", self.slips.len())?;
         for slip in self.slips.iter().take(5) {
@@ -191,6 +203,16 @@ mod tests {
         let found = compare(&code, recorded(&code, (0..1000).map(|p| lost(p).then_some(p))));
         assert_eq!(found.gaps, [Gap { at: 500, frames: 48 }, Gap { at: 700, frames: 1 }]);
         assert_eq!((found.matched, found.wrong, found.slips.len()), (951 * 8, 0, 0));
+    }
+
+    #[test]
+    fn cycles_that_the_recorder_missed_are_not_gaps() {
+        let code = PositionCode::new(24, 2);
+        let mut samples = recorded(&code, (0..1000).map(Some));
+        samples[2 * 300..2 * 364].fill(f32::NAN);
+        let found = compare(&code, samples);
+        assert_eq!((found.missed, found.wrong, found.gaps.len(), found.slips.len()), (64, 0, 0, 0));
+        assert!(!found.is_exact());
     }
 
     #[test]

@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +8,8 @@ use serde_json::Value;
 
 use crate::host::Host;
 use crate::process::Process;
-use crate::recording::integer_wav;
+use crate::products::Products;
+use crate::recording::Recording;
 use crate::signal::PositionCode;
 use crate::wait::{self, SOON};
 
@@ -137,9 +139,42 @@ impl<'a> PipeWire<'a> {
         Ok(())
     }
 
-    /// Starts a client that records `channels` channels of 32-bit floats and links nothing by itself.
-    pub fn recorder(&mut self, name: &str, channels: usize, limit: Duration) -> anyhow::Result<Recorder> {
-        let path = self.host.directory().join(format!("{name}.wav"));
+    /// Starts the lab's own client, which records in the graph's cycle and links nothing by itself.
+    pub fn recorder(&mut self, products: &Products, name: &str, channels: usize) -> anyhow::Result<Recorder> {
+        let file = self.host.directory().join(format!("{name}.f32"));
+        let process = self.client(products, name, channels, ["record".as_ref(), file.as_os_str()])?;
+        let node = self.wait_for_node(name, 0, channels, SOON)?;
+        Ok(Recorder { process, node, file, channels })
+    }
+
+    /// Starts the lab's own client, which plays `code` from its frame 0 on and links nothing by itself.
+    pub fn player(
+        &mut self,
+        products: &Products,
+        name: &str,
+        code: &PositionCode,
+    ) -> anyhow::Result<(Process, GraphNode)> {
+        let bits = format!("--bits={}", code.bits());
+        let process = self.client(products, name, code.channels(), ["play".as_ref(), OsStr::new(&bits)])?;
+        let node = self.wait_for_node(name, code.channels(), 0, SOON)?;
+        Ok((process, node))
+    }
+
+    fn client(
+        &self,
+        products: &Products,
+        name: &str,
+        channels: usize,
+        role: [&OsStr; 2],
+    ) -> anyhow::Result<Process> {
+        let mut command = self.host.command(products.program("wireloom-lab-client"));
+        command.args(["--name", name, "--channels", &channels.to_string()]).args(role);
+        self.host.start(name, command)
+    }
+
+    /// Starts `pw-record`, which writes `file` (WAV, 32-bit floats) and links nothing by itself.
+    pub fn pw_record(&mut self, name: &str, channels: usize) -> anyhow::Result<Recorder> {
+        let file = self.host.directory().join(format!("{name}.wav"));
         let labels: Vec<String> = (0..channels).map(|channel| format!("AUX{channel}")).collect();
         let mut command = self.host.command("pw-record");
         command
@@ -153,28 +188,11 @@ impl<'a> PipeWire<'a> {
                 "--channels",
                 &channels.to_string(),
             ])
-            .args(["--channel-map", &labels.join(","), "-P", &stream_properties(name)])
-            .args(["--latency", "256"])
-            .arg(&path);
+            .args(["--channel-map", &labels.join(","), "-P", &stream_properties(name), "--latency", "256"])
+            .arg(&file);
         let process = self.host.start(name, command)?;
-        let node = self.wait_for_node(name, 0, channels, limit)?;
-        Ok(Recorder { process, node, path, channels })
-    }
-
-    /// Starts a client that plays the first `frames` frames of `code` and links nothing by itself.
-    pub fn player(
-        &mut self,
-        name: &str,
-        code: &PositionCode,
-        frames: u64,
-    ) -> anyhow::Result<(Process, GraphNode)> {
-        let path = self.host.directory().join(format!("{name}.wav"));
-        std::fs::write(&path, integer_wav(code, frames))?;
-        let mut command = self.host.command("pw-play");
-        command.args(["--target", "0", "-P", &stream_properties(name)]).args(["--latency", "256"]).arg(&path);
-        let process = self.host.start(name, command)?;
-        let node = self.wait_for_node(name, code.channels(), 0, SOON)?;
-        Ok((process, node))
+        let node = self.wait_for_node(name, 0, channels, SOON)?;
+        Ok(Recorder { process, node, file, channels })
     }
 
     /// The daemon's host.
@@ -250,7 +268,7 @@ pub struct Recorder {
     process: Process,
     /// Its node.
     pub node: GraphNode,
-    path: PathBuf,
+    file: PathBuf,
     channels: usize,
 }
 
@@ -258,7 +276,7 @@ impl Recorder {
     /// How many frames are in the file so far.
     pub fn frames(&mut self) -> anyhow::Result<u64> {
         self.process.is_alive()?;
-        let bytes = std::fs::metadata(&self.path).map_or(0, |file| file.len());
+        let bytes = std::fs::metadata(&self.file).map_or(0, |file| file.len());
         Ok(bytes / (4 * self.channels as u64))
     }
 
@@ -276,11 +294,14 @@ impl Recorder {
     }
 
     /// Ends the recording and reads it.
-    pub fn finish(mut self) -> anyhow::Result<crate::Recording> {
+    pub fn finish(mut self) -> anyhow::Result<Recording> {
         self.process.interrupt()?;
-        let recording = crate::Recording::from_wav(&self.path)?;
+        let recording = match self.file.extension() {
+            Some(extension) if extension == "wav" => Recording::from_wav(&self.file)?,
+            _ => Recording::from_floats(&self.file, self.channels)?,
+        };
         ensure!(recording.frames() > 0, "nothing was recorded: {}", self.process.log());
-        std::fs::remove_file(&self.path)?;
+        std::fs::remove_file(&self.file)?;
         Ok(recording)
     }
 }

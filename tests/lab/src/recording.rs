@@ -2,8 +2,6 @@ use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
 
-use crate::signal::PositionCode;
-
 /// Audio as a PipeWire client recorded it.
 #[derive(Debug, Clone)]
 pub struct Recording {
@@ -23,6 +21,13 @@ impl Recording {
     pub fn from_wav(path: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         parse_wav(&bytes).with_context(|| path.display().to_string())
+    }
+
+    /// Reads headerless little-endian 32-bit floats, as the lab's own client writes them.
+    pub fn from_floats(path: &Path, channels: usize) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+        let (words, _) = bytes.as_chunks::<4>();
+        Ok(Self::new(words.iter().map(|word| f32::from_le_bytes(*word)).collect(), channels))
     }
 
     /// Reads headerless big-endian integers of 16 or 24 bits, as a depayloader writes them.
@@ -85,28 +90,6 @@ fn parse_wav(bytes: &[u8]) -> anyhow::Result<Recording> {
     bail!("no data chunk")
 }
 
-/// The first `frames` frames of `code` as a finished WAV file of 24-bit integers.
-pub(crate) fn integer_wav(code: &PositionCode, frames: u64) -> Vec<u8> {
-    let channels = code.channels() as u16;
-    let size = frames as u32 * u32::from(channels) * 3;
-    let mut bytes = b"RIFF".to_vec();
-    bytes.extend((size + 36).to_le_bytes());
-    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0");
-    bytes.extend(channels.to_le_bytes());
-    bytes.extend(48_000_u32.to_le_bytes());
-    bytes.extend((48_000 * u32::from(channels) * 3).to_le_bytes());
-    bytes.extend((channels * 3).to_le_bytes());
-    bytes.extend(24_u16.to_le_bytes());
-    bytes.extend(b"data");
-    bytes.extend(size.to_le_bytes());
-    for frame in 0..frames {
-        for channel in 0..code.channels() {
-            bytes.extend(&code.sample(frame, channel).to_le_bytes()[..3]);
-        }
-    }
-    bytes
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,14 +110,6 @@ mod tests {
             let recording = parse_wav(&wav(announced, &samples)).expect("readable");
             assert_eq!((recording.frames(), recording.frame(1)), (2, &[1.0, 0.0][..]), "{announced}");
         }
-    }
-
-    #[test]
-    fn a_written_file_has_the_announced_length() {
-        let bytes = integer_wav(&PositionCode::new(24, 2), 10);
-        assert_eq!(bytes.len(), 44 + 60);
-        assert_eq!(bytes[4..8], (bytes.len() as u32 - 8).to_le_bytes());
-        assert_eq!(bytes[40..44], 60_u32.to_le_bytes());
     }
 
     #[test]

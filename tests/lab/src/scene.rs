@@ -12,7 +12,6 @@ use crate::peers::RtpStream;
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
 use crate::products::Products;
 use crate::timer::BareTimer;
-use crate::wait::SOON;
 
 /// Name under which PipeWire finds our module.
 pub const MODULE: &str = "libpipewire-module-wireloom";
@@ -88,13 +87,14 @@ pub fn start_module<'a>(
 
 /// Records `frames` frames of the node that receives `stream`, as an application that links to it, and compares.
 pub fn record(
+    products: &Products,
     graph: &mut PipeWire<'_>,
     node: &GraphNode,
     stream: &RtpStream,
     frames: u64,
     progress: impl FnMut(u64),
 ) -> anyhow::Result<Reception> {
-    let mut recorder = graph.recorder("recorder", stream.channels, SOON)?;
+    let mut recorder = graph.recorder(products, "recorder", stream.channels)?;
     let timer = BareTimer::start()?;
     graph.link(node, &recorder.node.clone())?;
     recorder.record(frames, progress)?;

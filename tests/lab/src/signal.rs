@@ -27,6 +27,11 @@ impl PositionCode {
         self.factors.len()
     }
 
+    /// Significant bits of a sample.
+    pub fn bits(&self) -> u32 {
+        self.bits
+    }
+
     /// After how many frames it repeats.
     pub fn period(&self) -> u64 {
         period(self.bits)

@@ -9,6 +9,9 @@ use crate::isolation;
 /// How many hosts an address and a MAC address can be made for.
 const MAX_HOSTS: u8 = 200;
 
+/// How many lines of each log a report carries.
+const SHOWN_LINES: usize = 20;
+
 /// A network that exists only for us: a switch, and hosts on it. Ends with the program.
 #[derive(Debug)]
 pub struct Studio {
@@ -32,6 +35,31 @@ impl Studio {
         ensure!(self.hosts < MAX_HOSTS, "a studio has at most {MAX_HOSTS} hosts");
         self.hosts += 1;
         Host::new(&self.directory, name, self.hosts).with_context(|| format!("making host {name}"))
+    }
+
+    /// The last lines that every program said so far, for a report of a failure.
+    pub fn logs(&self) -> String {
+        let mut text = String::new();
+        let folders = std::fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        let logs = folders
+            .flat_map(|host| std::fs::read_dir(host.path().join("log")).into_iter().flatten().flatten());
+        let mut files: Vec<PathBuf> = logs.map(|log| log.path()).collect();
+        files.sort();
+        for file in files {
+            let log = String::from_utf8_lossy(&std::fs::read(&file).unwrap_or_default()).into_owned();
+            let lines: Vec<&str> = log.lines().collect();
+            let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+            if !shown.is_empty() {
+                let name = file.strip_prefix(&self.directory).unwrap_or(&file).display();
+                text.push_str(&format!(
+                    "--- {name}, {} of {} lines\n{}\n",
+                    shown.len(),
+                    lines.len(),
+                    shown.join("\n")
+                ));
+            }
+        }
+        text
     }
 
     /// The directory in the real file system in which everything of this studio lives.

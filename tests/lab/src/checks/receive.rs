@@ -32,7 +32,14 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         let _sender = gstreamer::sender(&stage, &stream)?;
         let (mut gaps, mut clean) = (0, false);
         for _ in 0..TRIES {
-            let run = scene::record(&mut graph, &node, &stream, samples / channels as u64 + 9600, |_| {})?;
+            let run = scene::record(
+                products,
+                &mut graph,
+                &node,
+                &stream,
+                samples / channels as u64 + 9600,
+                |_| {},
+            )?;
             let found = &run.comparison;
             ensure!(
                 found.wrong == 0 && found.slips.is_empty(),

@@ -15,7 +15,7 @@ const FRAMES: u64 = 48_000;
 const PACKETS: usize = 500;
 
 /// PipeWire's own RTP modules run in the lab: what its sink sends GStreamer receives, and its source hears it.
-pub fn run(studio: &mut Studio, _: &Products) -> anyhow::Result<String> {
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (a, b) = (studio.host("a")?, studio.host("b")?);
     let stream = RtpStream { port: 46_000, payload_type: 127, ..RtpStream::standard(9, 2) };
     let sink = format!(
@@ -42,7 +42,7 @@ pub fn run(studio: &mut Studio, _: &Products) -> anyhow::Result<String> {
     let mut receiver = gstreamer::receiver(&b, &stream, &file)?;
     let capture = Capture::start(&b, &stream, PACKETS)?;
     let code = stream.code();
-    let (_player, player) = sending.player("player", &code, 60 * 48_000)?;
+    let (_player, player) = sending.player(products, "player", &code)?;
     let sink = sending.wait_for_node("stock-sink", 0, 2, SOON)?;
     sending.link(&player, &sink)?;
     wait::until("reception by GStreamer", SOON, || {
@@ -58,7 +58,7 @@ pub fn run(studio: &mut Studio, _: &Products) -> anyhow::Result<String> {
     ensure!(sent.matched > FRAMES, "{sent}");
 
     let source = listening.wait_for_node("stock-source", 2, 0, SOON)?;
-    let mut recorder = listening.recorder("recorder", 2, SOON)?;
+    let mut recorder = listening.recorder(products, "recorder", 2)?;
     listening.link(&source, &recorder.node.clone())?;
     recorder.record(FRAMES, |_| {})?;
     let recording = recorder.finish()?;
