@@ -23,6 +23,8 @@ use crate::{lab, products, setup};
 const SAMPLES: u64 = 1_000_000;
 /// How often a recording is repeated because the machine stalled.
 const TRIES: usize = 5;
+/// Frames recorded beyond these: links are made one after the other, and the group is joined with the first.
+const LEAD_IN: u64 = 36_000;
 /// Latency class in frames: ten milliseconds, because a virtual machine stalls.
 const LATENCY: u32 = 480;
 /// Where applications of the studio can play to.
@@ -101,7 +103,7 @@ fn record(
     name: &str,
     stream: &RtpStream,
 ) -> anyhow::Result<Reception> {
-    let frames = SAMPLES / stream.channels as u64 + 9600;
+    let frames = SAMPLES / stream.channels as u64 + LEAD_IN;
     let mut last = None;
     for _ in 0..TRIES {
         let bar = progress(frames, &format!("recording {name}, {} channels", stream.channels));

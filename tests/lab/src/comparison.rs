@@ -7,8 +7,11 @@ const RUN: usize = 8;
 /// What became of a [`PositionCode`] on its way through the network.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
-    /// Frames of silence before the signal begins.
+    /// Frames before the signal begins on all channels.
     pub lead_in: usize,
+    /// Samples among these that are neither silence nor what belongs there: while links are made one after the other,
+    /// PipeWire may let a cycle be heard twice.
+    pub unsettled: u64,
     /// Samples (frames x channels) that are exactly what was sent, at the position where they belong.
     pub matched: u64,
     /// Samples that are neither silence nor what belongs there.
@@ -56,12 +59,9 @@ impl Comparison {
         let mut offset = run_at(code, recording, start)?;
         let mut found = Self { lead_in: start, offset, ..Self::default() };
         for at in 0..start {
-            found.add_wrong(
-                at,
-                different(code, recording, at, offset)
-                    .filter(|&sample| sample != 0.0 && !sample.is_nan())
-                    .count(),
-            );
+            let heard =
+                different(code, recording, at, offset).filter(|sample| *sample != 0.0 && !sample.is_nan());
+            found.unsettled += heard.count() as u64;
         }
         let mut at = start;
         while at < end {
@@ -132,6 +132,24 @@ impl std::fmt::Display for Comparison {
         }
         Ok(())
     }
+}
+
+/// Says channel by channel what is in a recording in which the signal cannot be found.
+pub fn describe(code: &PositionCode, recording: &Recording) -> String {
+    let mut text = String::new();
+    for channel in 0..code.channels() {
+        let samples = || (0..recording.frames()).map(|at| recording.frame(at)[channel]);
+        let silent = samples().filter(|sample| *sample == 0.0).count();
+        let frames: Vec<Option<u64>> = samples().map(|sample| code.frame(sample, channel)).collect();
+        let steady =
+            frames.windows(2).filter(|pair| matches!(pair, [Some(a), Some(b)] if *b == a + 1)).count();
+        let first = frames.iter().position(Option::is_some);
+        text.push_str(&format!(
+            "channel {channel}: {silent} of {} silent, {steady} go on from the one before, first in frame {first:?}\n",
+            recording.frames()
+        ));
+    }
+    text
 }
 
 /// The offset (signal position minus recording position) that all channels of the frames `at..at + RUN` agree on.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use wireloom_wanted::{ClockRelation, Direction, Leg, Media, Node, NodeText, Protocol, Show};
 
-use crate::comparison::Comparison;
+use crate::comparison::{Comparison, describe};
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
@@ -102,8 +102,13 @@ pub fn record(
     let name = node.info["props"]["node.name"].as_str().context("a node has a name")?;
     let linked = graph.node(name)?.context("the node vanished while it was recorded")?;
     let recording = recorder.finish()?;
-    let comparison = Comparison::new(&stream.code(), &recording)
-        .with_context(|| format!("the signal is not in {} recorded frames", recording.frames()))?;
+    let comparison = Comparison::new(&stream.code(), &recording).with_context(|| {
+        format!(
+            "the signal is not in the recording:
+{}",
+            describe(&stream.code(), &recording)
+        )
+    })?;
     ensure!(comparison.lead_in < 48_000, "the signal began only after {} frames", comparison.lead_in);
     Ok(Reception { comparison, worst_timer, latency: reported_latency(&linked)? })
 }

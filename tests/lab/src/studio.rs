@@ -10,7 +10,7 @@ use crate::isolation;
 const MAX_HOSTS: u8 = 200;
 
 /// How many lines of each log a report carries.
-const SHOWN_LINES: usize = 20;
+const SHOWN_LINES: usize = 8;
 
 /// A network that exists only for us: a switch, and hosts on it. Ends with the program.
 #[derive(Debug)]

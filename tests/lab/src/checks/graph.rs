@@ -14,9 +14,9 @@ const FRAMES: u64 = 48_000;
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let host = studio.host("a")?;
     let mut graph = PipeWire::start(&host, &PipeWireOptions::default())?;
-    let code = PositionCode::new(24, 2);
+    let code = PositionCode::new(24, 8);
     let (_process, player) = graph.player(products, "player", &code)?;
-    let mut recorders: [Recorder; 2] = [graph.recorder(products, "ours", 2)?, graph.pw_record("theirs", 2)?];
+    let mut recorders: [Recorder; 2] = [graph.recorder(products, "ours", 8)?, graph.pw_record("theirs", 8)?];
     for recorder in &recorders {
         graph.link(&player, &recorder.node)?;
     }

@@ -30,7 +30,7 @@ pub fn audio(studio: &mut Studio, _: &Products) -> anyhow::Result<String> {
     let multicast = |number| Ipv4Addr::new(239, 69, 1, number);
     let runs: [(Sender, Receiver, usize, Encoding, Ipv4Addr); 5] = [
         (gstreamer::sender, gstreamer::receiver, 2, Encoding::L24, multicast(1)),
-        (gstreamer::sender, gstreamer::receiver, 8, Encoding::L24, multicast(2)),
+        (gstreamer::sender, ffmpeg::receiver, 8, Encoding::L24, multicast(2)),
         (gstreamer::sender, gstreamer::receiver, 2, Encoding::L16, b.address()),
         (gstreamer::sender, ffmpeg::receiver, 2, Encoding::L24, multicast(4)),
         (ffmpeg::sender, gstreamer::receiver, 2, Encoding::L24, multicast(5)),

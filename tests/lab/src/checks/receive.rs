@@ -14,6 +14,8 @@ use crate::wait::SOON;
 const SAMPLES: u64 = 1_000_000;
 /// How often a machine that stalls may disturb a run.
 const TRIES: usize = 8;
+/// Frames recorded beyond these: links are made one after the other, and the group is joined with the first.
+const LEAD_IN: u64 = 36_000;
 /// Latency class of the streams: ten milliseconds, because a shared machine stalls.
 const LATENCY: u32 = 480;
 
@@ -37,7 +39,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
                 &mut graph,
                 &node,
                 &stream,
-                samples / channels as u64 + 9600,
+                samples / channels as u64 + LEAD_IN,
                 |_| {},
             )?;
             let found = &run.comparison;

@@ -12,13 +12,16 @@ use crate::process::Process;
 ///
 /// GStreamer paces itself by the machine's own clock.
 pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
-    let (format, element) = (format!("s{}be", stream.bits()), format!("rtpL{}pay", stream.bits()));
+    let (bits, channels) = (stream.bits(), stream.channels);
     let packet_ns = u64::from(stream.samples_per_packet) * 1_000_000_000 / 48_000;
-    let channels = stream.channels;
-    let block = channels * stream.bits() as usize / 8 * stream.samples_per_packet as usize;
+    let block = channels * bits as usize / 8 * stream.samples_per_packet as usize;
+    // Without positions GStreamer leaves the channels in our order; for eight it knows an order of its own.
+    let caps = format!(
+        "audio/x-raw,format=S{bits}BE,rate=48000,channels={channels},layout=interleaved,channel-mask=(bitmask)0x0"
+    );
     let pipeline = format!(
-        "fdsrc fd=0 blocksize={block} ! rawaudioparse format=pcm pcm-format={format} sample-rate=48000 num-channels={channels} \
-         ! {element} pt={} min-ptime={packet_ns} max-ptime={packet_ns} mtu=9000 \
+        "fdsrc fd=0 blocksize={block} ! {caps} ! rawaudioparse use-sink-caps=true \
+         ! rtpL{bits}pay pt={} min-ptime={packet_ns} max-ptime={packet_ns} mtu=9000 \
          ! udpsink host={} port={} multicast-iface=eth0 ttl-mc=32 auto-multicast=true",
         stream.payload_type, stream.address, stream.port,
     );
@@ -31,8 +34,10 @@ pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
 /// Writes the payload of every packet to `file`, in the order of arrival.
 pub fn receiver(host: &Host, stream: &RtpStream, file: &Path) -> anyhow::Result<Process> {
     let bits = stream.bits();
+    // An order that GStreamer does not know makes it leave the channels where they are.
     let caps = format!(
         "application/x-rtp,media=(string)audio,clock-rate=(int)48000,encoding-name=(string)L{bits},\
+         channel-order=(string)as-they-come,\
          encoding-params=(string){0},channels=(int){0},payload=(int){1}",
         stream.channels, stream.payload_type,
     );
