@@ -188,7 +188,7 @@ fn print_text(out: &mut impl Write, result: &Result<Parsed, Refusal>) -> io::Res
 }
 
 fn print_stream(out: &mut impl Write, stream: &Stream) -> io::Result<()> {
-    writeln!(out, "{}", stream.name)?;
+    writeln!(out, "{}", if stream.name.is_empty() { "stream without a name" } else { &stream.name })?;
     let mut row = |name: &str, value: String| writeln!(out, "  {name:<13} {value}");
     let Stream { encoding, rate, channels, .. } = stream;
     row("format", format!("{encoding}, {rate}, {channels}, payload type {}", stream.payload_type))?;

@@ -19,6 +19,10 @@ pub(crate) fn parse_names(info: &str, channels: u16) -> Option<Result<Vec<String
     if names.len() > usize::from(count) && names.last().is_some_and(String::is_empty) {
         names.pop();
     }
+    // Old Dante firmware leaves the comma out.
+    if names.len() == 1 && count > 1 && list.split_whitespace().count() == usize::from(count) {
+        names = list.split_whitespace().map(for_display).collect();
+    }
     let agree = count == channels && names.len() == usize::from(channels);
     Some(if agree { Ok(names) } else { Err(Finding::ChannelNames) })
 }
@@ -98,6 +102,7 @@ mod tests {
         assert_eq!(parse("3 channels: a,,c", 3), Some(Ok("a||c".into())));
         assert_eq!(parse("2 Channels: a, b,", 2), Some(Ok("a|b".into())));
         assert_eq!(parse("2 channels: Left, Right", 8), Some(Err(Finding::ChannelNames)));
+        assert_eq!(parse("2 channels: Left Right", 2), Some(Ok("Left|Right".into())));
         assert_eq!(parse("2 channels: Left", 2), Some(Err(Finding::ChannelNames)));
         assert_eq!(parse("Channels 1-8", 8), None);
         assert_eq!(parse("2 microphones: a, b", 2), None);

@@ -33,6 +33,7 @@ mod reference_clock;
 mod refusal;
 mod sap;
 mod scope;
+mod section_clocks;
 mod source_filter;
 mod stream;
 mod warning;

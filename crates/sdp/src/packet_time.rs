@@ -1,8 +1,9 @@
 use wireloom_units::{Nanos, Rate, Samples};
 
-/// Reads a `ptime` or `maxptime` value: decimal milliseconds above 0 and at most 1000.
+/// Reads a `ptime` or `maxptime` value: decimal milliseconds above 0 and at most 100.
 ///
-/// A comma as decimal point and the unit `ms` are understood; more than six decimals are cut.
+/// A comma as decimal point and the unit `ms` are understood; more than six decimals are cut. Senders that print
+/// microseconds (`1000`, `125`) are left to the packets.
 pub(crate) fn parse_milliseconds(text: &str) -> Option<Nanos> {
     let text = text.strip_suffix("ms").unwrap_or(text).trim();
     let (whole, fraction) = text.split_once(['.', ',']).unwrap_or((text, ""));
@@ -14,7 +15,7 @@ pub(crate) fn parse_milliseconds(text: &str) -> Option<Nanos> {
     let digits = fraction.bytes().chain(core::iter::repeat(b'0')).take(6);
     let fraction = digits.fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
     let time = Nanos(whole * 1_000_000 + fraction);
-    (time > Nanos::ZERO && time <= Nanos::from_millis(1000)).then_some(time)
+    (time > Nanos::ZERO && time <= LONGEST).then_some(time)
 }
 
 /// The frames of a packet that lasts `time`; `None` when it is less than half a frame.
@@ -56,6 +57,7 @@ fn usual(nano_frames: u64) -> Option<Samples> {
     USUAL.iter().find(near).map(|&count| Samples(count))
 }
 
+const LONGEST: Nanos = Nanos::from_millis(100); // no datagram carries as much linear audio
 const USUAL: [u32; 14] = [4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384];
 const MAX_FRAMES: u32 = 4096; // L16 mono in the largest datagram accepted (8960 octets)
 
@@ -129,7 +131,9 @@ mod tests {
             "0.0",
             "0.0000001",
             ".",
-            "1001",
+            "101",
+            "125",
+            "1000",
             "99999999999999999999",
             "x",
         ] {

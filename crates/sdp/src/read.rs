@@ -43,7 +43,9 @@ pub fn read_with(bytes: &[u8], allow: Allow) -> Result<Parsed, Refusal> {
         Err((reason, line)) => {
             let name = document.session.line('s').map(|line| for_display(&line.value)).unwrap_or_default();
             let reason = if is_cut(&notes) && reason == Reason::NoAudio { Reason::Limit } else { reason };
-            Err(Refusal { reason, line, name, warnings: notes.take() })
+            let mut warnings = notes.take();
+            warnings.retain(|warning| *warning != Warning { line, finding: Finding::Section(reason) });
+            Err(Refusal { reason, line, name, warnings })
         }
     }
 }

@@ -230,4 +230,4 @@ const SAP_HEADER: usize = 36; // IPv6 origin, payload type
 const COMFORTABLE: usize = 1024 - SAP_HEADER; // RFC 2974 §3; some receivers have buffers of 2 kB
 const LONGEST: usize = 1400 - SAP_HEADER; // longer ones are fragmented, and fragments are often lost
 const LARGEST_PAYLOAD: u32 = 1440; // AES67 §7.2, ST 2110-10
-const MAX_PACKET_TIME: u64 = 1_000_000_000;
+const MAX_PACKET_TIME: u64 = 100_000_000; // longer ones are not believed
