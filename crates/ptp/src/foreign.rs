@@ -51,6 +51,13 @@ impl Cadence {
         if observed > self.claimed + self.claimed / 10 { observed.min(64 * SECOND) } else { self.claimed }
     }
 
+    /// As [`Cadence::interval`], and shorter where messages come faster than claimed.
+    pub(crate) fn pace(&self) -> i64 {
+        let slower = self.gaps[0].max(self.gaps[1]);
+        let known = self.gaps.iter().all(|&gap| gap > 0);
+        if known && slower < self.claimed / 2 { slower } else { self.interval() }
+    }
+
     pub(crate) const fn last(&self) -> i64 {
         self.last
     }
@@ -99,7 +106,8 @@ impl Record {
         let patience = if self.qualified {
             interval * i64::from(habits.receipt_timeout) + random.up_to(interval)
         } else {
-            QUALIFICATION * interval
+            // Long enough to see through a header that claims too short an interval.
+            QUALIFICATION * interval.max(interval_of(habits.log_announce))
         };
         self.expires = now.saturating_add(patience);
     }

@@ -22,7 +22,7 @@ pub use oscillator::Oscillator;
 pub use random::Random;
 pub use stamper::Stamper;
 pub use watch::Watch;
-pub use world::{NodeId, Seen, World};
+pub use world::{NodeId, Seen, Tamper, World};
 
 /// True time, or a span of it, in picoseconds.
 pub type True = i64;

@@ -50,8 +50,12 @@ pub struct Seen {
     pub line: Option<i64>,
 }
 
+/// Changes a message on its way.
+pub type Tamper = Box<dyn FnMut(&mut Vec<u8>)>;
+
 /// Nodes, segments, and what will happen next.
 pub struct World {
+    tamper: Option<Tamper>,
     now: True,
     random: Random,
     nodes: Vec<Node>,
@@ -64,6 +68,7 @@ impl World {
     /// An empty world whose every random number comes from `seed`.
     pub fn new(seed: u64) -> Self {
         Self {
+            tamper: None,
             now: 0,
             random: Random::new(seed),
             nodes: Vec::new(),
@@ -125,6 +130,11 @@ impl World {
     /// Changes what the segment does to messages.
     pub fn link(&mut self, segment: usize) -> &mut Link {
         &mut self.segments[segment].link
+    }
+
+    /// Lets `tamper` change every message that arrives.
+    pub fn on_the_way(&mut self, tamper: Tamper) {
+        self.tamper = Some(tamper);
     }
 
     /// The scripted leader `node`.
@@ -334,7 +344,11 @@ impl World {
             }
             for &(node, port) in segment.members.iter().filter(|(node, _)| *node != from) {
                 for at in segment.link.carry(self.now, kind, &mut self.random).into_iter().flatten() {
-                    arrivals.push((at, Happening::Arrival { node, port, bytes: bytes.to_vec() }));
+                    let mut bytes = bytes.to_vec();
+                    if let Some(tamper) = &mut self.tamper {
+                        tamper(&mut bytes);
+                    }
+                    arrivals.push((at, Happening::Arrival { node, port, bytes }));
                 }
             }
         }

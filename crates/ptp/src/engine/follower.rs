@@ -86,7 +86,7 @@ impl<const PORTS: usize> Engine<PORTS> {
                 *follower.cadence.insert(Cadence::new(now, header.log_interval, usual))
             }
         };
-        self.estimator.expect_sync_interval(cadence.interval());
+        self.estimator.expect_sync_interval(cadence.pace());
         if header.correction.is_absurd() {
             self.counters.correction_range += 1;
             return;

@@ -52,6 +52,8 @@ const LOST_BOUND: u64 = 250_000;
 const LOST_AFTER: i64 = 120 * SECOND;
 /// The error bound before the path delay is known (ns).
 const UNKNOWN_DELAY_BOUND: u64 = 1_000_000;
+/// No crystal is further off than this, in parts per billion.
+const MOST_PPB: f64 = 500_000.0;
 /// How much faster than the random walk a held-over frequency may drift, in ns/s².
 const DRIFT: f64 = 1.7;
 
@@ -136,6 +138,8 @@ pub struct Estimator {
     model: Option<Model>,
     /// … while a new leader is measured against this one.
     candidate: Option<Model>,
+    /// The sample that the candidate was first guessed from.
+    first_sync: Option<Sample>,
     output: Option<Output>,
     error_bound_ns: u64,
     window: Window,
@@ -170,6 +174,7 @@ impl Estimator {
             progress: Progress::Idle,
             model: None,
             candidate: None,
+            first_sync: None,
             output: None,
             error_bound_ns: u64::MAX,
             window: Window::new(),
@@ -214,21 +219,19 @@ impl Estimator {
     /// Follows nobody from `now` on: the mapping, if there is one, is held over.
     pub fn lose(&mut self, now: i64) {
         (self.progress, self.candidate) = (Progress::Idle, None);
-        match self.output {
-            None => {
-                self.state = ClockState::Listening;
-                self.window_end = None;
-            }
-            Some(_) if self.state != ClockState::Lost => {
-                if self.model.is_none() {
-                    self.last_good = now; // it was our own time, or a step is due
-                }
-                self.state = ClockState::Holdover;
-                self.locked_since = None;
-                self.window_end.get_or_insert(now.saturating_add(self.window_length));
-            }
-            Some(_) => {}
+        if self.output.is_none() {
+            self.state = ClockState::Listening;
+            self.window_end = None;
+            return;
         }
+        if self.model.is_none() {
+            self.last_good = now; // it was our own time, or a step is due
+        }
+        // A clock that was good a moment ago is not yet held over: the same leader may be back at once.
+        if !matches!(self.state, ClockState::Tracking | ClockState::Locked | ClockState::Lost) {
+            self.state = ClockState::Holdover;
+        }
+        self.window_end.get_or_insert(now.saturating_add(self.window_length));
         self.publish(now);
     }
 
@@ -238,7 +241,7 @@ impl Estimator {
         (self.window_end, self.locked_since) = (None, None);
         self.state = ClockState::Leader;
         match &mut self.output {
-            Some(output) if !self.must_step => output.steer(now, 0.0, self.frequency, SLEW),
+            Some(output) if !self.must_step => output.steer(now, 0.0, self.frequency, SLEW, 0.0),
             before => *before = Some(Output::step(*before, base, time, 0.0)),
         }
         self.must_step = false;
@@ -261,8 +264,8 @@ impl Estimator {
 
     /// Makes windows long enough for a leader that sends a Sync every `interval` nanoseconds.
     pub fn expect_sync_interval(&mut self, interval: i64) {
-        self.window_length =
-            interval.saturating_add(interval / 3).saturating_mul(NEEDED_SYNCS.into()).max(SECOND);
+        let needed = interval.saturating_add(interval / 3).saturating_mul(NEEDED_SYNCS.into());
+        (self.shortest_window, self.window_length) = (needed.max(SECOND / 2), needed.max(SECOND));
     }
 
     /// Takes one Sync: sent at the leader's `origin` moved by `correction` nanoseconds, received at `received`.
@@ -279,15 +282,11 @@ impl Estimator {
         }
         self.last_sync = Some((received, origin));
         let sample = Sample::new(origin, correction, received);
-        let (frequency, process_noise) = (self.frequency, self.settings.process_noise);
+        self.guess(&sample);
         let model = match self.progress {
             Progress::Idle => return Err(Refusal::TooEarly),
+            Progress::Acquiring { .. } => self.candidate.as_ref(),
             Progress::Following => self.model.as_ref(),
-            Progress::Acquiring { .. } if self.candidate.is_some() => self.candidate.as_ref(),
-            Progress::Acquiring { .. } => {
-                self.window_end = Some(received.saturating_add(self.shortest_window));
-                Some(&*self.candidate.insert(Model::new(&sample, frequency, process_noise)))
-            }
         };
         let model = model.ok_or(Refusal::TooEarly)?;
         if self.state == ClockState::Locked && model.ahead_of(&sample).abs() > FAR {
@@ -333,7 +332,6 @@ impl Estimator {
             (Some(measurement), _) => self.refine(now, &measurement),
             (None, _) => {
                 self.counts.empty += 1;
-                self.calm = 0;
                 if jumped {
                     self.jump(now);
                 }
@@ -413,11 +411,35 @@ impl Estimator {
         (self.progress, self.candidate) = (Progress::Acquiring { measured: 0, delayed: false }, None);
         self.window = Window::new();
         self.acquiring_since = now;
+        self.first_sync = None;
         self.state = ClockState::Acquiring;
         self.locked_since = None;
         (self.skips, self.calm, self.wild, self.jumps, self.same_side) = (0, 0, 0, 0, 0);
         // Without a mapping to hold over there is nothing to do until the first Sync.
         self.window_end = self.output.map(|_| now.saturating_add(self.window_length));
+    }
+
+    /// The first Sync of a leader gives a first guess of its phase; where Syncs are rare the second one corrects the
+    /// frequency, lest it move the phase by more in a window than any queue.
+    fn guess(&mut self, sample: &Sample) {
+        let (mut frequency, process_noise) = (self.frequency, self.settings.process_noise);
+        if !matches!(self.progress, Progress::Acquiring { .. }) {
+            return;
+        }
+        match (&self.candidate, self.first_sync.take()) {
+            (Some(_), Some(first)) if self.shortest_window > 2 * SECOND => {
+                let seconds = seconds_between(first.at, sample.at);
+                let drift = sample.phase_from(first.whole()) - first.phase_from(first.whole());
+                if seconds > 0.5 {
+                    frequency = (drift / seconds).clamp(-MOST_PPB, MOST_PPB);
+                }
+            }
+            (Some(_), _) => return,
+            (None, _) => self.first_sync = Some(*sample),
+        }
+        self.candidate = Some(Model::new(sample, frequency, process_noise));
+        self.window = Window::new();
+        self.window_end = Some(sample.at.saturating_add(self.shortest_window));
     }
 
     /// A few short windows give phase and frequency.
@@ -567,7 +589,8 @@ impl Estimator {
         if let Some(output) = &mut self.output {
             let slew = if self.state == ClockState::Locked { SLEW_LOCKED } else { SLEW };
             if self.model.is_some() {
-                output.steer(now, behind, self.frequency, slew);
+                let patience = self.window_length as f64 * 2e-9;
+                output.steer(now, behind, self.frequency, slew, patience);
             }
         }
     }

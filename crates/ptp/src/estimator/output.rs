@@ -42,9 +42,10 @@ impl Output {
 
     /// Continues from `now` at `frequency` and catches up with an estimate that is `behind` ns ahead.
     ///
-    /// Neither the catching up nor the change of rate exceeds `slew` parts per billion.
-    pub(super) fn steer(&mut self, now: i64, behind: f64, frequency: f64, slew: f64) {
-        let wanted = frequency + (behind / TIME_CONSTANT).clamp(-slew, slew);
+    /// Neither the catching up nor the change of rate exceeds `slew` parts per billion; it takes `patience` seconds at
+    /// least, which is longer than it is until the next call.
+    pub(super) fn steer(&mut self, now: i64, behind: f64, frequency: f64, slew: f64, patience: f64) {
+        let wanted = frequency + (behind / TIME_CONSTANT.max(patience)).clamp(-slew, slew);
         let change = rate_of(wanted).saturating_sub(self.rate);
         let most = (slew * UNITS_PER_PPB) as i64;
         let time = self.at(now);
@@ -70,7 +71,7 @@ mod tests {
             let read = output.at(now);
             // The estimate runs at +35 ppm from 301 us on.
             let behind = output.behind(now, 301_000, 35_000.0 * now as f64 * 1e-9);
-            output.steer(now, behind, 35_000.0, 50_000.0);
+            output.steer(now, behind, 35_000.0, 50_000.0, 2.0);
             assert_eq!(output.at(now), read, "no jump");
             assert!((output.rate - before).abs() <= (50_000.0 * UNITS_PER_PPB) as i64 + 1);
             before = output.rate;
