@@ -10,7 +10,7 @@ use crate::ffi::{
     self, Context, Dictionary, Level, MainEvent, MediaSocket, NodeConfig, StreamNode, WorldCell,
 };
 use crate::limits::descriptors_suffice;
-use crate::rt::{Logic, Report, Transmit};
+use crate::rt::{Logic, Report};
 use crate::{properties, stream};
 
 /// Without a packet for so long, a stream that ran is silent.
@@ -74,7 +74,8 @@ impl Slot {
             }
             Direction::Transmit => {
                 let latency = wanted.media.samples_per_packet + wanted.latency;
-                (Logic::Transmit(Box::new(Transmit::new())), ffi::Direction::Input, latency)
+                let transmit = stream::transmitter(&wanted, &report).map_err(|e| e.to_string())?;
+                (Logic::Transmit(Box::new(transmit)), ffi::Direction::Input, latency)
             }
         };
         let config = NodeConfig {
@@ -273,12 +274,24 @@ impl Slot {
     /// A stream of another clock asks for a resampler, which only the main loop can make.
     fn supply_resampler(&mut self) {
         let Some(rate) = self.report.wants_adaptive() else { return };
-        match stream::adaptive(&self.wanted, rate) {
-            Ok(adaptive) => drop(self.stream.with_logic(|logic| match logic {
-                Logic::Receive(receive) => receive.set_adaptive(Some(Box::new(adaptive))),
-                _ => Some(Box::new(adaptive)),
-            })),
-            Err(error) => self.error = Some(error.to_string()),
+        let supplied = match self.wanted.direction {
+            Direction::Receive => stream::adaptive(&self.wanted, rate).map(|adaptive| {
+                let adaptive = Some(Box::new(adaptive));
+                drop(self.stream.with_logic(|logic| match logic {
+                    Logic::Receive(receive) => receive.set_adaptive(adaptive),
+                    _ => adaptive,
+                }));
+            }),
+            Direction::Transmit => stream::resend(&self.wanted, rate).map(|resend| {
+                let resend = Some(Box::new(resend));
+                drop(self.stream.with_logic(|logic| match logic {
+                    Logic::Transmit(transmit) => transmit.set_resend(resend),
+                    _ => resend,
+                }));
+            }),
+        };
+        if let Err(error) = supplied {
+            self.error = Some(error.to_string());
         }
     }
 

@@ -9,7 +9,7 @@ use wireloom_units::{Channels, Rate, Samples, Ssrc};
 use wireloom_wanted::{Leg, Node};
 
 use crate::ffi::{JoinError, MediaSocket};
-use crate::rt::{Adaptive, Receive, ReceiveConfig, Report, TransmitSlot};
+use crate::rt::{Adaptive, Receive, ReceiveConfig, Report, Resend, Transmit, TransmitSlot};
 
 /// The longest cycle that is played without a gap when it comes for the first time.
 const LONG_QUANTUM: u32 = 4096;
@@ -104,6 +104,19 @@ pub(crate) fn adaptive(node: &Node, graph_hz: u32) -> Result<Adaptive, StreamErr
         .map_err(|error| StreamError::Resampler(error.to_string()))
 }
 
+/// The cycle side of the sending stream `node`.
+pub(crate) fn transmitter(node: &Node, report: &Arc<Report>) -> Result<Transmit, StreamError> {
+    let (_, rate, _) = format(node)?;
+    Ok(Transmit::new(rate, Arc::clone(report)))
+}
+
+/// What the stream `node` needs to be sent from a graph at `graph_hz` on another clock.
+pub(crate) fn resend(node: &Node, graph_hz: u32) -> Result<Resend, StreamError> {
+    let (channels, rate, _) = format(node)?;
+    let graph = Rate::from_hz(graph_hz).ok_or(StreamError::Format)?;
+    Resend::new(channels, graph, rate, MAX_QUANTUM).map_err(|error| StreamError::Resampler(error.to_string()))
+}
+
 /// Opens one receiving socket for each leg.
 pub(crate) fn receive_sockets(node: &Node) -> Result<Vec<MediaSocket>, StreamError> {
     let open = |leg: &Leg| MediaSocket::receive(leg, queue_bytes(node), leg.source.is_some());
@@ -128,5 +141,5 @@ pub(crate) fn transmit(node: &Node, report: &Arc<Report>) -> Result<TransmitSlot
     .map_err(StreamError::Capacity)?;
     let open = |leg: &Leg| MediaSocket::transmit(leg, node.dscp, queue_bytes(node));
     let sockets = node.legs.iter().map(open).collect::<Result<_, _>>().map_err(StreamError::Socket)?;
-    Ok(TransmitSlot { packetizer, sockets, report: Arc::clone(report) })
+    Ok(TransmitSlot { rate, packetizer, sockets, report: Arc::clone(report) })
 }

@@ -131,13 +131,28 @@ impl GraphClock {
 
     /// The sample that is current when CLOCK_MONOTONIC reads `monotonic`.
     pub(crate) fn index_at(&self, monotonic: i64) -> MediaIndex {
-        self.rate.index_at(self.time_at(self.offset.to_raw(monotonic)))
+        self.index_at_rate(monotonic, self.rate)
+    }
+
+    /// The sample of a stream at `rate` that is current when CLOCK_MONOTONIC reads `monotonic`.
+    pub(crate) fn index_at_rate(&self, monotonic: i64, rate: Rate) -> MediaIndex {
+        rate.index_at(self.time_at(self.offset.to_raw(monotonic)))
+    }
+
+    /// When the sample `index` of a stream at `rate` begins, in CLOCK_MONOTONIC nanoseconds.
+    pub(crate) fn monotonic_of_rate(&self, index: MediaIndex, rate: Rate) -> i64 {
+        let time = rate.time_of(index).offset_by(-self.residual_ns);
+        self.offset.to_monotonic(self.line.raw_of(time))
+    }
+
+    /// Times that the count of samples jumped.
+    pub(crate) fn jumps(&self) -> u32 {
+        self.jumps
     }
 
     /// When sample `index` begins, in CLOCK_MONOTONIC nanoseconds.
     pub(crate) fn monotonic_of(&self, index: MediaIndex) -> i64 {
-        let time = self.rate.time_of(index).offset_by(-self.residual_ns);
-        self.offset.to_monotonic(self.line.raw_of(time))
+        self.monotonic_of_rate(index, self.rate)
     }
 
     /// Seconds of this clock in a second of CLOCK_MONOTONIC.

@@ -10,6 +10,7 @@ mod pacer;
 mod receive;
 mod report;
 mod resample;
+mod resend;
 mod transmit;
 mod world;
 
@@ -18,6 +19,7 @@ pub(crate) use pacer::{Pacer, TransmitSlot};
 pub(crate) use receive::{Receive, ReceiveConfig};
 pub(crate) use report::Report;
 pub(crate) use resample::Adaptive;
+pub(crate) use resend::Resend;
 pub(crate) use transmit::Transmit;
 pub(crate) use world::World;
 

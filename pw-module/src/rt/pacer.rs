@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wireloom_rtp::{Packetizer, Planar};
-use wireloom_units::{MediaIndex, Samples};
+use wireloom_units::{MediaIndex, Rate, Samples};
 
 use super::{GraphClock, Report};
 use crate::ffi::{Batch, MediaSocket, TimerFd};
@@ -13,6 +13,8 @@ const MAX_BATCHES: usize = 8;
 
 /// A stream of ours on its way out.
 pub(crate) struct TransmitSlot {
+    /// Samples a second of the stream.
+    pub rate: Rate,
     /// Cuts samples into packets.
     pub packetizer: Packetizer,
     /// One socket for each leg; every packet goes out on all.
@@ -21,12 +23,20 @@ pub(crate) struct TransmitSlot {
     pub report: Arc<Report>,
 }
 
+impl TransmitSlot {
+    /// When the next packet is due, CLOCK_MONOTONIC nanoseconds.
+    fn next_due(&self, clock: &GraphClock) -> Option<i64> {
+        Some(clock.monotonic_of_rate(self.packetizer.next_due()?, self.rate))
+    }
+}
+
 /// All streams on their way out, and the timer that is armed only while packets wait.
 pub(crate) struct Pacer {
     timer: TimerFd,
     slots: Vec<Option<Box<TransmitSlot>>>,
     batch: Batch,
-    armed_for: Option<MediaIndex>,
+    /// CLOCK_MONOTONIC nanoseconds for which the timer is armed.
+    armed_for: Option<i64>,
 }
 
 impl Pacer {
@@ -68,24 +78,24 @@ impl Pacer {
         let Some(Some(slot)) = self.slots.get_mut(index) else { return };
         slot.packetizer.write(at, frames, input);
         slot.report.add_cycle();
-        if let Some(due) = slot.packetizer.next_due() {
-            self.arm(due, clock);
+        if let Some(due) = slot.next_due(clock) {
+            self.arm(due);
         }
     }
 
-    fn arm(&mut self, due: MediaIndex, clock: &GraphClock) {
-        if self.armed_for.is_none_or(|armed| due.since(armed) != 0 && due < armed) {
+    fn arm(&mut self, due: i64) {
+        if self.armed_for.is_none_or(|armed| due < armed) {
             self.armed_for = Some(due);
-            self.timer.arm(clock.monotonic_of(due));
+            self.timer.arm(due);
         }
     }
 
     /// Sends every packet that is due at `now` (CLOCK_MONOTONIC) and arms the timer for the next.
     pub(super) fn send_due(&mut self, now: i64, clock: &GraphClock) {
-        let index = clock.index_at(now);
         self.armed_for = None;
-        let mut next: Option<MediaIndex> = None;
+        let mut next: Option<i64> = None;
         for slot in self.slots.iter_mut().flatten() {
+            let index = clock.index_at_rate(now, slot.rate);
             for _ in 0..MAX_BATCHES {
                 while !self.batch.is_full()
                     && self.batch.push(|buffer| slot.packetizer.poll_packet(index, buffer))
@@ -101,12 +111,12 @@ impl Pacer {
                 slot.report.add_packets(sent as u64, (count - sent) as u64);
                 self.batch.clear();
             }
-            if let Some(due) = slot.packetizer.next_due() {
+            if let Some(due) = slot.next_due(clock) {
                 next = Some(next.map_or(due, |n| n.min(due)));
             }
         }
         if let Some(due) = next {
-            self.arm(due, clock);
+            self.arm(due);
         }
     }
 }

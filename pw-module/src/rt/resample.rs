@@ -9,9 +9,9 @@ use wireloom_rtp::{PlanarMut, Read, Steering, SteeringConfig, Timeline};
 use wireloom_units::{Channels, MediaIndex, Rate, Samples};
 
 /// Taps of the interpolation filter: half of them are the delay it adds, in samples of the stream.
-const TAPS: usize = 128;
+pub(super) const TAPS: usize = 128;
 /// How far the ratio may leave the nominal one: 1000 ppm of drift and what draws the position in.
-const MAX_RELATIVE_RATIO: f64 = 1.002;
+pub(super) const MAX_RELATIVE_RATIO: f64 = 1.002;
 
 /// Everything that playing a foreign clock needs. Made on the main loop, used on the data loop.
 pub(crate) struct Adaptive {
@@ -27,8 +27,8 @@ pub(crate) struct Adaptive {
 /// Why a resampler could not be made.
 #[derive(Debug)]
 pub(crate) struct RatioError {
-    stream: Rate,
-    graph: Rate,
+    pub(super) stream: Rate,
+    pub(super) graph: Rate,
 }
 
 impl std::fmt::Display for RatioError {

@@ -19,6 +19,8 @@ pub(crate) struct World {
     pacer: Pacer,
     inbox: Inbox,
     arrivals: ArrivalMap,
+    /// Start of the cycle of another driver for which the clock was looked after.
+    followed: u64,
 }
 
 /// Turns the kernel's packet timestamps into positions of the running cycle's clock.
@@ -49,6 +51,7 @@ impl World {
             pacer,
             inbox: Inbox::new(),
             arrivals: ArrivalMap::default(),
+            followed: 0,
         }
     }
 
@@ -188,13 +191,22 @@ impl World {
         }
     }
 
+    /// The clock, looked after by whoever needs it when another driver starts the cycle at `position`.
+    pub(super) fn clock_for(&mut self, position: &Position) -> &GraphClock {
+        if !self.drives(position) && self.followed != position.nsec {
+            self.followed = position.nsec;
+            self.clock.refresh(monotonic_raw_pair());
+        }
+        &self.clock
+    }
+
     /// Takes in the samples that the stream at the pacer's place `slot` sends.
     pub(super) fn transmit(
         &mut self,
         slot: usize,
         at: wireloom_units::MediaIndex,
         frames: wireloom_units::Samples,
-        input: &crate::ffi::Ports<'_>,
+        input: &(impl wireloom_rtp::Planar + ?Sized),
     ) {
         self.pacer.write(slot, at, frames, input, &self.clock);
     }
