@@ -31,7 +31,11 @@ impl Subframe {
     /// Channels come in pairs, the even ones (counted from 0) are first subframes. `at` is the frame's media
     /// index, blocks begin at its multiples of 192. Of `sample` the low 24 bits are used.
     pub const fn pcm(sample: i32, channel: usize, at: MediaIndex, status: &ChannelStatus) -> Self {
-        let position = (at.0 % BLOCK_FRAMES) as usize;
+        Self::at((at.0 % BLOCK_FRAMES) as usize, sample, channel, status)
+    }
+
+    /// The subframe at `position` of a block.
+    const fn at(position: usize, sample: i32, channel: usize, status: &ChannelStatus) -> Self {
         let mut bits = sample.cast_unsigned() & DATA;
         if channel.is_multiple_of(2) {
             bits |= FIRST;
@@ -77,7 +81,12 @@ impl Subframe {
 
     /// P makes the number of ones among data, V, U, C and P even.
     pub const fn parity_is_even(self) -> bool {
-        (self.0 & (DATA | INVALID | USER | STATUS | PARITY)).count_ones().is_multiple_of(2)
+        // Folded by hand: not every processor counts ones.
+        let mut bits = self.0 & (DATA | INVALID | USER | STATUS | PARITY);
+        bits ^= bits >> 16;
+        bits ^= bits >> 8;
+        bits ^= bits >> 4;
+        0x6996 >> (bits & 0xf) & 1 == 0
     }
 
     const fn with_parity(self) -> Self {
@@ -137,9 +146,30 @@ impl ChannelStatus {
         &self.0
     }
 
+    /// What one channel sends from the frame with media index `at` on.
+    pub(crate) fn subframes(&self, at: MediaIndex, channel: usize) -> Subframes<'_> {
+        Subframes { status: self, channel, position: (at.0 % BLOCK_FRAMES) as usize }
+    }
+
     /// The bit that frame `position` of a block carries.
     const fn bit(&self, position: usize) -> bool {
         self.0[position / 8 % 24] >> (position % 8) & 1 == 1
+    }
+}
+
+/// The subframes of one channel, one after the other.
+pub(crate) struct Subframes<'a> {
+    status: &'a ChannelStatus,
+    channel: usize,
+    position: usize,
+}
+
+impl Subframes<'_> {
+    /// The next one, with `sample`.
+    pub fn next(&mut self, sample: i32) -> Subframe {
+        let subframe = Subframe::at(self.position, sample, self.channel, self.status);
+        self.position = if self.position + 1 == BLOCK_FRAMES as usize { 0 } else { self.position + 1 };
+        subframe
     }
 }
 

@@ -93,20 +93,17 @@ impl Encoding {
 
     /// Decodes one channel of `payload`; `out` may be shorter than the payload, never of use longer.
     pub(crate) fn decode_channel(self, payload: &[u8], channels: Channels, channel: usize, out: &mut [f32]) {
+        let Some(from) = payload.get(channel * self.bytes_per_sample()..) else { return };
         let frame = self.bytes_per_frame(channels);
         match self {
-            Self::L16 => each(payload, frame, channel, out, |octets: [u8; 2]| {
-                f32::from(i16::from_be_bytes(octets)) * (1.0 / 32_768.0)
-            }),
-            Self::L24 => each(payload, frame, channel, out, |[a, b, c]: [u8; 3]| {
-                from_24(i32::from_be_bytes([a, b, c, 0]) >> 8)
-            }),
-            Self::L32 => each(payload, frame, channel, out, |octets: [u8; 4]| {
-                i32::from_be_bytes(octets) as f32 * (1.0 / 2_147_483_648.0)
-            }),
-            Self::AM824 => each(payload, frame, channel, out, |octets: [u8; 4]| {
+            Self::L16 => {
+                gather::<2, 2>(from, frame, out, SCALE_16, |octets| i16::from_be_bytes(octets).into())
+            }
+            Self::L24 => gather::<3, 4>(from, frame, out, SCALE_24, |octets| i32::from_be_bytes(octets) >> 8),
+            Self::L32 => gather::<4, 4>(from, frame, out, SCALE_32, i32::from_be_bytes),
+            Self::AM824 => gather::<4, 4>(from, frame, out, SCALE_24, |octets| {
                 let subframe = Subframe::from_wire(octets);
-                if subframe.is_valid() { from_24(subframe.sample()) } else { 0.0 }
+                if subframe.is_valid() { subframe.sample() } else { 0 }
             }),
         }
     }
@@ -120,26 +117,18 @@ impl Encoding {
         block: BlockPosition<'_>,
         payload: &mut [u8],
     ) {
+        let Some(to) = payload.get_mut(channel * self.bytes_per_sample()..) else { return };
         let frame = self.bytes_per_frame(channels);
-        let samples = input.iter().copied().chain(core::iter::repeat(0.0));
         match self {
-            Self::L16 => put(payload, frame, channel, samples, |sample| {
-                (to_integer(sample, 32_768.0) as i16).to_be_bytes()
-            }),
-            Self::L24 => put(payload, frame, channel, samples, |sample| {
-                let [_, a, b, c] = to_24(sample).to_be_bytes();
+            Self::L16 => scatter(input, to, frame, SCALE_16, |integer| (integer as i16).to_be_bytes()),
+            Self::L24 => scatter(input, to, frame, SCALE_24, |integer| {
+                let [_, a, b, c] = integer.to_be_bytes();
                 [a, b, c]
             }),
-            Self::L32 => put(payload, frame, channel, samples, |sample| {
-                to_integer(sample, 2_147_483_648.0).to_be_bytes()
-            }),
+            Self::L32 => scatter(input, to, frame, SCALE_32, i32::to_be_bytes),
             Self::AM824 => {
-                let mut at = block.at;
-                put(payload, frame, channel, samples, |sample| {
-                    let octets = Subframe::pcm(to_24(sample), channel, at, block.status).to_wire();
-                    at = at.plus(Samples(1));
-                    octets
-                });
+                let mut subframes = block.status.subframes(block.at, channel);
+                scatter(input, to, frame, SCALE_24, |integer| subframes.next(integer).to_wire());
             }
         }
     }
@@ -154,41 +143,77 @@ pub struct BlockPosition<'a> {
     pub status: &'a ChannelStatus,
 }
 
-/// Reads every `frame` octets one sample of `channel`.
-fn each<const N: usize>(
-    payload: &[u8],
-    frame: usize,
-    channel: usize,
-    out: &mut [f32],
-    sample: impl Fn([u8; N]) -> f32,
-) {
-    for (octets, out) in payload.chunks_exact(frame).zip(out) {
-        let octets = octets.get(channel * N..).and_then(|rest| rest.first_chunk::<N>());
-        *out = octets.map_or(0.0, |octets| sample(*octets));
-    }
-}
+const SCALE_16: f32 = 32_768.0;
+const SCALE_24: f32 = 8_388_608.0;
+const SCALE_32: f32 = 2_147_483_648.0;
 
-/// Writes every `frame` octets one sample of `channel`.
-fn put<const N: usize>(
-    payload: &mut [u8],
+/// Samples converted at a time: collecting integers and converting them apart lets the compiler convert four at once.
+const BATCH: usize = 16;
+
+/// Reads the sample at the start of every `frame` octets and scales it down.
+///
+/// `WIDE` octets are read at once where there are as many; `integer` uses the first `N` of them.
+fn gather<const N: usize, const WIDE: usize>(
+    from: &[u8],
     frame: usize,
-    channel: usize,
-    samples: impl Iterator<Item = f32>,
-    mut octets: impl FnMut(f32) -> [u8; N],
+    out: &mut [f32],
+    full_scale: f32,
+    integer: impl Fn([u8; WIDE]) -> i32,
 ) {
-    for (out, sample) in payload.chunks_exact_mut(frame).zip(samples) {
-        if let Some(out) = out.get_mut(channel * N..).and_then(|rest| rest.first_chunk_mut::<N>()) {
-            *out = octets(sample);
+    let scale = 1.0 / full_scale;
+    let frames = from.chunks_exact(frame);
+    let (whole, last) = (frames.len(), frames.remainder());
+    let narrow = |octets: &[u8]| {
+        let mut wide = [0; WIDE];
+        wide.iter_mut().zip(octets).take(N).for_each(|(wide, octet)| *wide = *octet);
+        integer(wide) as f32 * scale
+    };
+    if frame < WIDE {
+        out.iter_mut().zip(frames).for_each(|(out, octets)| *out = narrow(octets));
+    } else {
+        for (out, octets) in out.iter_mut().zip(frames) {
+            if let Some(octets) = octets.first_chunk::<WIDE>() {
+                *out = integer(*octets) as f32 * scale;
+            }
         }
     }
+    // The last frame is cut off behind the last channel.
+    if let Some(out) = out.get_mut(whole).filter(|_| last.len() >= N) {
+        *out = narrow(last);
+    }
 }
 
-const fn from_24(sample: i32) -> f32 {
-    sample as f32 * (1.0 / 8_388_608.0)
-}
-
-fn to_24(sample: f32) -> i32 {
-    to_integer(sample, 8_388_608.0)
+/// Scales samples up and writes one at the start of every `frame` octets; when they end, silence.
+fn scatter<const N: usize>(
+    input: &[f32],
+    to: &mut [u8],
+    frame: usize,
+    full_scale: f32,
+    mut octets: impl FnMut(i32) -> [u8; N],
+) {
+    let mut integers = [0; BATCH];
+    let mut input = input.chunks(BATCH);
+    for to in to.chunks_mut(frame * BATCH) {
+        let now = input.next().unwrap_or_default();
+        for (integer, sample) in integers.iter_mut().zip(now) {
+            *integer = to_integer(*sample, f64::from(full_scale));
+        }
+        if let Some(silent) = integers.get_mut(now.len()..) {
+            silent.fill(0);
+        }
+        let frames = to.chunks_exact_mut(frame);
+        let whole = frames.len();
+        for (to, integer) in frames.zip(&integers) {
+            if let Some(to) = to.first_chunk_mut::<N>() {
+                *to = octets(*integer);
+            }
+        }
+        // The last frame is cut off behind the last channel.
+        let last = to.get_mut(whole * frame..).and_then(|last| last.first_chunk_mut::<N>());
+        if let (Some(to), Some(integer)) = (last, integers.get(whole)) {
+            *to = octets(*integer);
+        }
+    }
 }
 
 /// Rounds to the nearest integer, ties to even, and clips to `-full_scale ..= full_scale - 1`; NaN becomes 0.
@@ -196,7 +221,10 @@ fn to_integer(sample: f32, full_scale: f64) -> i32 {
     // 1.5 × 2^52: added to a number of less than 32 bits it leaves the rounded integer in the low mantissa bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     let sample = if sample.is_nan() { 0.0 } else { sample };
-    let scaled = (f64::from(sample) * full_scale).clamp(-full_scale, full_scale - 1.0);
+    let scaled = f64::from(sample) * full_scale;
+    // Not `clamp`, which takes care of NaN once more.
+    let scaled = if scaled > -full_scale { scaled } else { -full_scale };
+    let scaled = if scaled < full_scale - 1.0 { scaled } else { full_scale - 1.0 };
     (scaled + ROUND).to_bits() as i32
 }
 

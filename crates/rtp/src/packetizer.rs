@@ -96,13 +96,13 @@ impl Packetizer {
         let frames = frames.0 as usize - skip;
         self.join(start);
         self.make_room(start, frames);
-        for piece in self.ring.pieces(start, frames) {
+        for piece in self.ring.pieces(start, frames).into_iter().filter(|piece| piece.len > 0) {
             for channel in 0..usize::from(self.config.channels.count()) {
                 let out = self.ring.samples_mut(channel, piece);
                 let input = input.channel(channel).and_then(|input| input.get(skip + piece.from..));
                 let input = input.unwrap_or_default();
                 let (filled, silent) = out.split_at_mut(input.len().min(out.len()));
-                filled.iter_mut().zip(input).for_each(|(out, sample)| *out = *sample);
+                filled.copy_from_slice(input.get(..filled.len()).unwrap_or_default());
                 silent.fill(0.0);
             }
         }
@@ -136,6 +136,9 @@ impl Packetizer {
         let PacketizerConfig { encoding, channels, frames_per_packet, .. } = self.config;
         let frame = encoding.bytes_per_frame(channels);
         for piece in self.ring.pieces(self.next, frames_per_packet.0 as usize) {
+            if piece.len == 0 {
+                continue;
+            }
             let block =
                 BlockPosition { at: self.next.plus(Samples(piece.from as u32)), status: &self.status };
             let payload = payload.get_mut(piece.from * frame..(piece.from + piece.len) * frame)?;

@@ -52,7 +52,7 @@ impl Ring {
     /// Where the frames `at..at + frames` lie: one piece, or two when they wrap around. Never more than the ring.
     pub fn pieces(&self, at: MediaIndex, frames: usize) -> [Piece; 2] {
         let frames = frames.min(self.frames);
-        let slot = (at.0 % self.frames as u64) as usize;
+        let slot = at.0 as usize & (self.frames - 1); // a power of two
         let first = frames.min(self.frames - slot);
         [Piece { slot, from: 0, len: first }, Piece { slot: 0, from: first, len: frames - first }]
     }

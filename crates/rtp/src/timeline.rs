@@ -294,7 +294,7 @@ impl Timeline {
         let TimelineConfig { encoding, channels, .. } = self.config;
         let frame = encoding.bytes_per_frame(channels);
         self.pcm.watch(at, payload);
-        for piece in self.ring.pieces(at, frames) {
+        for piece in self.ring.pieces(at, frames).into_iter().filter(|piece| piece.len > 0) {
             let payload = payload.get(piece.from * frame..).unwrap_or_default();
             for channel in 0..usize::from(channels.count()) {
                 let out = self.ring.samples_mut(channel, piece);

@@ -325,6 +325,38 @@ fn a_jumping_reader_never_hears_an_old_sample() {
 }
 
 #[test]
+fn ports_that_are_missing_or_short_get_their_part_of_the_sound() {
+    struct Odd([Vec<f32>; 3]);
+    impl wireloom_rtp::PlanarMut for Odd {
+        fn channel_mut(&mut self, index: usize) -> Option<&mut [f32]> {
+            self.0.get_mut(index).filter(|_| index != 1).map(Vec::as_mut_slice)
+        }
+    }
+    let source = Source { channels: 3, ..Source::stereo(48) };
+    let mut timeline = source.timeline(512);
+    // What lay one ring before is in the same slots.
+    timeline.seek(MediaIndex(9_456));
+    timeline.handle_datagram(MediaIndex(9_600), 0, &source.packet(9_456, 1));
+    timeline.seek(MediaIndex(9_976));
+    let restarted = Source { ssrc: 8, ..source }.packet(10_000, 1);
+    timeline.handle_datagram(MediaIndex(20_000), 0, &restarted);
+    // 24 frames of nothing, 24 of sound; then 24 of sound, 24 of nothing; each port as long as it likes.
+    for at in [9_976, 10_024] {
+        let mut out = Odd([vec![9.0; 24], vec![9.0; 48], vec![9.0; 60]]);
+        let read = timeline.read(MediaIndex(at), Samples(48), &mut out);
+        assert_eq!((read.fresh, read.gap), (24, 24));
+        let expected = |index: u64, channel| {
+            if (10_000..10_048).contains(&index) { world::sound(index, channel) } else { 0.0 }
+        };
+        assert!((at..).zip(&out.0[0]).all(|(index, sample)| *sample == expected(index, 0)));
+        assert!(out.0[1] == [9.0; 48], "a port that is not linked is left alone");
+        assert!((at..).zip(&out.0[2][..48]).all(|(index, sample)| *sample == expected(index, 2)));
+        assert!(out.0[2][48..] == [9.0; 12]);
+    }
+    assert!(timeline.take_window().peak > 0.0);
+}
+
+#[test]
 fn what_comes_too_late_or_too_early_is_counted_and_not_played() {
     let source = Source::stereo(48);
     let mut timeline = source.timeline(512);

@@ -6,6 +6,9 @@ use super::Timeline;
 use crate::ring::Piece;
 use crate::{PlanarMut, Read};
 
+/// All bits of an `f32` but its sign.
+const MAGNITUDE: u32 = 0x7fff_ffff;
+
 impl Timeline {
     /// Reads the frames `at..at + frames` into `out` and forgets all before `at + frames`, less the history.
     ///
@@ -78,20 +81,25 @@ impl Timeline {
         let frames = frames.0 as usize;
         let known = self.reach(at, frames);
         let survey = self.ring.survey(at, known, self.play.sounding);
+        let pieces = self.ring.pieces(at, known);
+        // The bits of positive numbers are in the order of the numbers, and integers are compared four at a time.
+        let mut peak = self.extremes.peak.to_bits().cast_signed();
         for channel in 0..usize::from(self.config.channels.count()) {
             let Some(out) = out.channel_mut(channel) else { continue };
             let length = frames.min(out.len());
             let out = out.get_mut(..length).unwrap_or_default();
             match fading {
+                None if survey.fresh == frames => self.copy_whole(channel, &pieces, out),
                 None => self.copy_channel(channel, at, out),
                 Some(from) => {
                     self.copy_channel(channel, from, out);
                     self.fade_channel(channel, at, out);
                 }
             }
-            let peak = out.iter().fold(self.extremes.peak, |peak, sample| peak.max(sample.abs()));
-            self.extremes.peak = peak;
+            peak =
+                out.iter().fold(peak, |peak, sample| peak.max((sample.to_bits() & MAGNITUDE).cast_signed()));
         }
+        self.extremes.peak = f32::from_bits(peak.cast_unsigned());
         if self.play.heard || survey.fresh > 0 {
             let before = if self.play.heard { 0 } else { survey.before }; // a beginning is no gap
             self.play.heard = true;
@@ -106,6 +114,17 @@ impl Timeline {
     fn reach(&self, at: MediaIndex, frames: usize) -> usize {
         let end = self.play.next.offset_by(self.room());
         frames.min(usize::try_from(end.since(at)).unwrap_or(0))
+    }
+
+    /// Copies frames that are all fresh: the usual case.
+    fn copy_whole(&self, channel: usize, pieces: &[Piece], out: &mut [f32]) {
+        for piece in pieces {
+            let Some(out) = out.get_mut(piece.from..).filter(|_| piece.len > 0) else { break };
+            let samples = self.ring.samples(channel, *piece);
+            let length = samples.len().min(out.len());
+            let (out, samples) = (out.get_mut(..length), samples.get(..length));
+            out.unwrap_or_default().copy_from_slice(samples.unwrap_or_default());
+        }
     }
 
     fn copy_channel(&self, channel: usize, at: MediaIndex, out: &mut [f32]) {
