@@ -1,8 +1,10 @@
 //! The masters heard on one port, from their Announce messages (IEEE 1588-2008 §9.3.2.4).
 
+use wireloom_units::ClockIdentity;
+
 use crate::bmca::DataSet;
 use crate::random::Random;
-use crate::v2::{Announce, Flags, Header, PortIdentity};
+use crate::v2::{Announce, ClockQuality, Flags, Header, PortIdentity};
 
 /// Records on one port; more masters than this are an attack or a mistake.
 const MAX_RECORDS: usize = 16;
@@ -67,12 +69,33 @@ impl Cadence {
     }
 }
 
+/// What an Announce says that is worth keeping: small, for there are many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Description {
+    pub(crate) grandmaster: ClockIdentity,
+    pub(crate) quality: ClockQuality,
+    pub(crate) steps_removed: u16,
+    pub(crate) utc_offset: i16,
+    pub(crate) flags: Flags,
+    pub(crate) priority1: u8,
+    pub(crate) priority2: u8,
+    pub(crate) time_source: u8,
+}
+
+impl Description {
+    const fn of(header: &Header, announce: &Announce) -> Self {
+        let &Announce { grandmaster, quality, steps_removed, utc_offset, .. } = announce;
+        let &Announce { priority1, priority2, time_source, .. } = announce;
+        let flags = header.flags;
+        Self { grandmaster, quality, steps_removed, utc_offset, flags, priority1, priority2, time_source }
+    }
+}
+
 /// What one master said last.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Record {
     pub(crate) sender: PortIdentity,
-    pub(crate) announce: Announce,
-    pub(crate) flags: Flags,
+    pub(crate) said: Description,
     cadence: Cadence,
     qualified: bool,
     expires: i64,
@@ -80,7 +103,7 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) const fn data_set(&self, receiver: PortIdentity) -> DataSet {
-        let Announce { priority1, quality, priority2, grandmaster, steps_removed, .. } = self.announce;
+        let Description { priority1, quality, priority2, grandmaster, steps_removed, .. } = self.said;
         DataSet { priority1, quality, priority2, grandmaster, steps_removed, sender: self.sender, receiver }
     }
 
@@ -88,13 +111,13 @@ impl Record {
         &mut self,
         now: i64,
         header: &Header,
-        announce: Announce,
+        announce: &Announce,
         habits: &Habits,
         random: &mut Random,
     ) {
         let before = self.cadence.last();
         self.cadence.heard(now, header.log_interval, habits.log_announce);
-        (self.announce, self.flags) = (announce, header.flags);
+        self.said = Description::of(header, announce);
         let interval = self.cadence.interval();
         self.qualified |= now.saturating_sub(before) <= QUALIFICATION * interval;
         self.renew(now, habits, random);
@@ -136,7 +159,7 @@ impl ForeignMasters {
         &mut self,
         now: i64,
         header: &Header,
-        announce: Announce,
+        announce: &Announce,
         habits: &Habits,
         random: &mut Random,
     ) -> bool {
@@ -147,8 +170,7 @@ impl ForeignMasters {
         }
         let mut record = Record {
             sender: header.source,
-            announce,
-            flags: header.flags,
+            said: Description::of(header, announce),
             cadence: Cadence::new(now, header.log_interval, habits.log_announce),
             qualified: false,
             expires: now,

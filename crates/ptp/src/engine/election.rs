@@ -63,7 +63,7 @@ impl<const PORTS: usize> Engine<PORTS> {
         let Some(foreign) = self.ports.get_mut(usize::from(port)).map(|port| &mut port.foreign) else {
             return;
         };
-        if foreign.handle_announce(now, header, announce, &habits, &mut self.random) {
+        if foreign.handle_announce(now, header, &announce, &habits, &mut self.random) {
             self.counters.announces += 1;
         } else {
             self.counters.foreign_full += 1;
@@ -198,19 +198,19 @@ impl<const PORTS: usize> Engine<PORTS> {
 }
 
 const fn describe(port: u16, record: &Record) -> Leader {
-    let Record { sender, announce, flags, .. } = record;
+    let Record { sender, said, .. } = record;
     Leader {
-        grandmaster: announce.grandmaster,
+        grandmaster: said.grandmaster,
         parent: *sender,
         port,
-        priority1: announce.priority1,
-        quality: announce.quality,
-        priority2: announce.priority2,
-        steps_removed: announce.steps_removed,
-        utc_offset: if flags.has(Flags::UTC_OFFSET_VALID) { Some(announce.utc_offset) } else { None },
-        ptp_timescale: flags.has(Flags::PTP_TIMESCALE),
-        time_traceable: flags.has(Flags::TIME_TRACEABLE),
-        frequency_traceable: flags.has(Flags::FREQUENCY_TRACEABLE),
-        time_source: announce.time_source,
+        priority1: said.priority1,
+        quality: said.quality,
+        priority2: said.priority2,
+        steps_removed: said.steps_removed,
+        utc_offset: if said.flags.has(Flags::UTC_OFFSET_VALID) { Some(said.utc_offset) } else { None },
+        ptp_timescale: said.flags.has(Flags::PTP_TIMESCALE),
+        time_traceable: said.flags.has(Flags::TIME_TRACEABLE),
+        frequency_traceable: said.flags.has(Flags::FREQUENCY_TRACEABLE),
+        time_source: said.time_source,
     }
 }

@@ -24,10 +24,10 @@ use port::Port;
 use queue::Queue;
 pub use transmit::{MAX_PACKET, Packet, Token, Transmit};
 
-/// Messages that wait to be sent: a burst of requests between two drains.
-const TRANSMITS: usize = 16;
+/// Messages that wait to be sent between two drains; few, so that an engine fits into 4 KiB.
+const TRANSMITS: usize = 8;
 /// Events that wait to be told.
-const EVENTS: usize = 16;
+const EVENTS: usize = 12;
 /// Leaders whose path delay is remembered from before.
 const KNOWN_DELAYS: usize = 4;
 

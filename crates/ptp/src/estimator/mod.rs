@@ -448,11 +448,14 @@ impl Estimator {
         let has_delay = measurement.delay.is_some();
         // What came before the path delay was known is off by as much as it is.
         let measured = if has_delay == delayed { measured + 1 } else { 1 };
+        let mut innovation = -measurement.error;
         if measured == 1 {
+            // The guess may be far off, by a phase and not by a frequency: take it as measured.
             model.belief.forget();
+            model.belief.phase += core::mem::take(&mut innovation);
         }
         let noise = self.noise.variance(None, measurement.spread);
-        model.belief.update(-measurement.error, seconds_between(measurement.at, now), noise);
+        model.belief.update(innovation, seconds_between(measurement.at, now), noise);
         self.last_error = measurement.error;
         self.progress = Progress::Acquiring { measured, delayed: has_delay };
         if measured >= ACQUIRING_WINDOWS {
