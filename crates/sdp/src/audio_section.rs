@@ -53,7 +53,7 @@ pub(crate) fn read_section(
         ptime: time.declared,
         samples_per_packet: time.frames,
         max_samples_per_packet: time.max_frames,
-        legs: vec![leg],
+        legs: split_sources(scope, leg),
         refclk_text: None,
         refclk: Vec::new(),
         clock_domain: None,
@@ -155,6 +155,17 @@ fn read_leg(
     let near =
         sources.first().copied().or_else(|| origin.ip()).filter(|near| near.is_ipv4() == address.is_ipv4());
     Ok(Leg { address, port: media.port, ttl: connection.ttl, sources, excluded, near })
+}
+
+/// With `ssrc-group:DUP` each source of a section is a leg of its own (RFC 7104 §4.1).
+fn split_sources(scope: Scope<'_>, leg: Leg) -> Vec<Leg> {
+    let is_duplication = |(_, value): (_, &str)| value.trim_start().to_ascii_uppercase().starts_with("DUP ");
+    let duplicated = scope.own.attributes("ssrc-group").any(is_duplication);
+    if !duplicated || !(2..=4).contains(&leg.sources.len()) {
+        return vec![leg];
+    }
+    let of_source = |&source| Leg { sources: vec![source], near: Some(source), ..leg.clone() };
+    leg.sources.iter().map(of_source).collect()
 }
 
 /// Wanted and unwanted senders of a destination, by the filters of the nearest section that has one for it.

@@ -42,7 +42,8 @@ pub fn read_with(bytes: &[u8], allow: Allow) -> Result<Parsed, Refusal> {
         Ok(streams) => Ok(Parsed { streams, warnings: notes.take() }),
         Err((reason, line)) => {
             let name = document.session.line('s').map(|line| for_display(&line.value)).unwrap_or_default();
-            let reason = if is_cut(&notes) && reason == Reason::NoAudio { Reason::Limit } else { reason };
+            let may_be_cut = matches!(reason, Reason::NoAudio | Reason::NoCodec | Reason::NoAddress);
+            let reason = if may_be_cut && is_cut(&notes) { Reason::Limit } else { reason };
             let mut warnings = notes.take();
             warnings.retain(|warning| *warning != Warning { line, finding: Finding::Section(reason) });
             Err(Refusal { reason, line, name, warnings })
@@ -123,6 +124,8 @@ fn read_origin(session: &Section, notes: &mut Notes) -> Origin {
 /// Whether only the first part of the text was looked at.
 fn is_cut(notes: &Notes) -> bool {
     notes.iter().any(|warning| {
-        matches!(warning.finding, Finding::TooLong(_) | Finding::TooManyLines | Finding::TooManySections)
+        let finding = warning.finding;
+        matches!(finding, Finding::TooLong(_) | Finding::TooManyLines | Finding::TooManySections)
+            || finding == Finding::TooManyAttributes
     })
 }

@@ -224,6 +224,8 @@ fn a_flood_of_attributes_keeps_what_came_before() {
     assert_eq!(read(format!("{E1}{flood}").as_bytes()).expect("the head is whole").streams.len(), 1);
     let text = E1.replace("t=0 0\r\n", &format!("t=0 0\r\n{flood}"));
     assert_eq!(read(text.as_bytes()).expect_err("m= is out of reach").reason.kind(), Kind::Limit);
+    let text = E1.replace("a=rtpmap", &format!("{}a=rtpmap", "a=x:1\r\n".repeat(64)));
+    assert_eq!(read(text.as_bytes()).expect_err("rtpmap is out of reach").reason.kind(), Kind::Limit);
 }
 
 #[test]
