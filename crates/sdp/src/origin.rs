@@ -1,4 +1,4 @@
-use alloc::string::String;
+use alloc::{string::String, vec::Vec};
 use core::net::IpAddr;
 
 /// Who made a description and which version it is (`o=`, RFC 4566 §5.2).
@@ -6,7 +6,7 @@ use core::net::IpAddr;
 /// Ids are text: real ones have leading zeros, 17 digits, or are not unique.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Origin {
-    /// User or host name, often `-`; may hold blanks.
+    /// User or host name, often `-`; may hold single blanks, no other white space.
     pub user: String,
     /// Session id as written.
     pub session_id: String,
@@ -26,9 +26,9 @@ impl Origin {
         let version = fields.next()?;
         let session_id = fields.next()?;
         let used = session_id.as_ptr().addr() - value.as_ptr().addr();
-        let user = value.get(..used).unwrap_or_default().trim();
+        let user = value.get(..used).unwrap_or_default().split_whitespace();
         Some(Self {
-            user: user.into(),
+            user: user.collect::<Vec<_>>().join(" "),
             session_id: session_id.into(),
             version: version.into(),
             address: address.into(),
@@ -62,8 +62,8 @@ mod tests {
     fn user_names_with_blanks_and_missing_ones_survive() {
         let origin = Origin::parse("Card 0102 23 IN IP4 192.0.2.81").expect("six fields");
         assert_eq!((&*origin.user, &*origin.session_id, &*origin.version), ("Card", "0102", "23"));
-        let origin = Origin::parse("My  Desk 3 4 IN IP4 desk.local").expect("seven fields");
-        assert_eq!((&*origin.user, &*origin.address, origin.ip()), ("My  Desk", "desk.local", None));
+        let origin = Origin::parse("My\t Desk 3 4 IN IP4 desk.local").expect("seven fields");
+        assert_eq!((&*origin.user, &*origin.address, origin.ip()), ("My Desk", "desk.local", None));
         let origin = Origin::parse("3 4 IN IP6 2001:db8::1").expect("no user");
         assert_eq!((&*origin.user, &*origin.session_id), ("", "3"));
         assert_eq!(Origin::parse("x"), None);

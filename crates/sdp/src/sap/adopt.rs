@@ -16,7 +16,7 @@ impl SapListener {
     /// Takes a description that can be played: new, or another version of something known.
     pub(super) fn adopt(&mut self, hearing: Hearing, text: &[u8], parsed: Parsed) -> Result<(), SapError> {
         let now = hearing.last;
-        let mut streams = parsed.streams;
+        let Parsed { mut streams, warnings } = parsed;
         for stream in &mut streams {
             let (address, _) = stream.destination();
             if stream.delivery == Delivery::Unicast && [hearing.source, hearing.origin].contains(&address) {
@@ -51,6 +51,7 @@ impl SapListener {
         session.origin = origin;
         session.raw = text.to_vec();
         session.reading = Reading::Streams(named);
+        session.warnings = warnings;
         for id in ids {
             self.streams.insert(id, number);
         }

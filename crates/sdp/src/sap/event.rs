@@ -1,5 +1,5 @@
 use super::{Change, Hearing, SapError, State, StreamId};
-use crate::{Origin, Refusal, Stream};
+use crate::{Origin, Refusal, Stream, Warning};
 
 /// What happened. Ids lead to the stream with [`crate::SapListener::stream`] until `Gone` was polled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +87,8 @@ pub struct Heard<'a> {
     pub id: StreamId,
     /// Its latest description.
     pub stream: &'a Stream,
+    /// What is not as it should be in its description.
+    pub warnings: &'a [Warning],
     /// How sure it is.
     pub state: State,
     /// By which ways.

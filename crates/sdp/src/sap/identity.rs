@@ -1,4 +1,4 @@
-use crate::Stream;
+use crate::{Leg, Stream};
 
 /// What differs between two descriptions of one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,7 +17,9 @@ impl Change {
         let media =
             |s: &Stream| (s.encoding, s.rate, s.channels, s.payload_type, s.samples_per_packet, s.delivery);
         let with_origin_of_old = || Stream { origin: old.origin.clone(), ..new.clone() };
-        if media(old) != media(new) || old.legs != new.legs {
+        // The TTL is the sender's business.
+        let path = |leg: &Leg| (leg.address, leg.port, leg.near, leg.sources.clone(), leg.excluded.clone());
+        if media(old) != media(new) || !old.legs.iter().map(path).eq(new.legs.iter().map(path)) {
             Self::Media
         } else if *old == with_origin_of_old() {
             Self::Nothing
@@ -126,6 +128,8 @@ mod tests {
         assert_eq!(verdict(&old, false, &new("i=2 channels: a, b\n")), Verdict::Same(7, Change::Description));
         let renamed = text("- 3976 2 IN IP4 192.0.2.1", "Table", "239.1.1.1", "");
         assert_eq!(verdict(&old, false, &renamed), Verdict::Same(7, Change::Description));
+        let farther = new("").replace("/32", "/64");
+        assert_eq!(verdict(&old, false, &farther), Verdict::Same(7, Change::Description));
         let wider = new("").replace("48000/2", "48000/8");
         assert_eq!(verdict(&old, false, &wider), Verdict::Same(7, Change::Media));
     }

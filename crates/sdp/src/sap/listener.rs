@@ -174,7 +174,8 @@ impl SapListener {
     pub fn stream(&self, id: StreamId) -> Option<Heard<'_>> {
         let session = self.sessions.get(self.streams.get(&id)?)?;
         let (_, stream) = session.streams().iter().find(|&&(known, _)| known == id)?;
-        Some(Heard { id, stream, state: session.state, via: &session.hearings, raw: &session.raw })
+        let Session { state, warnings, hearings, raw, .. } = session;
+        Some(Heard { id, stream, warnings, state: *state, via: hearings, raw })
     }
 
     /// Every stream that is known, by id.

@@ -3,7 +3,7 @@ use core::net::IpAddr;
 
 use wireloom_units::Nanos;
 
-use crate::{Origin, Refusal, Stream};
+use crate::{Origin, Refusal, Stream, Warning};
 
 /// Names a stream (or an unreadable announcement) as long as the listener lives; never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +53,7 @@ pub(crate) struct Session {
     pub(crate) raw: Vec<u8>,
     pub(crate) origin: Origin,
     pub(crate) reading: Reading,
+    pub(crate) warnings: Vec<Warning>,
     pub(crate) hearings: Vec<Hearing>,
     pub(crate) state: State,
     pub(crate) last: Nanos,
@@ -84,6 +85,7 @@ impl Session {
             raw: Vec::new(),
             origin,
             reading,
+            warnings: Vec::new(),
             hearings: Vec::new(),
             state: State::Announced,
             last: now,
