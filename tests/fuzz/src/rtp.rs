@@ -1,7 +1,8 @@
 //! Targets of `wireloom-rtp`: packets, a whole timeline, and RTCP.
 
 use wireloom_rtp::{
-    Encoding, HEADER_BYTES, Placement, RtpHeader, RtpPacket, Timeline, TimelineConfig, rtcp, write_header,
+    Encoding, HEADER_BYTES, Placement, RtpHeader, RtpPacket, Steering, SteeringConfig, Timeline,
+    TimelineConfig, rtcp, write_header,
 };
 use wireloom_units::{Channels, MediaIndex, Rate, Samples, Ssrc};
 
@@ -18,7 +19,8 @@ pub fn packet(bytes: &[u8]) {
 /// Plays a stream of hostile packets: the first octets choose the format, then every piece is a packet, its
 /// first octets how it departs from the one before.
 ///
-/// Whatever comes, a read fills every frame, counts it, and stays within full scale.
+/// Whatever comes, a read fills every frame, counts it, and stays within full scale; a steering that is fed the
+/// same packets keeps its ratio where a resampler can follow.
 pub fn timeline(bytes: &[u8]) {
     let Some((&[choice, count, step], pieces)) = bytes.split_first_chunk::<3>() else { return };
     let encoding = [Encoding::L16, Encoding::L24, Encoding::L32, Encoding::AM824][usize::from(choice % 4)];
@@ -37,6 +39,11 @@ pub fn timeline(bytes: &[u8]) {
     let mut now = MediaIndex(u64::from(step) << 24);
     let mut header = RtpHeader { sequence: 0, time: now.media_time(0), ssrc: Ssrc(7), payload_type: 97 };
     let frame = encoding.bytes_per_frame(channels);
+    let mut steering = Steering::new(SteeringConfig {
+        stream_rate: Rate::HZ_48000,
+        graph_rate: Rate::HZ_48000,
+        latency: Samples(u32::from(count) * 8),
+    });
     let mut taken = 0;
     for piece in pieces.chunks(3 + frame * usize::from(step % 16 + 1)) {
         let &[odd, jump, ..] = piece else { break };
@@ -53,6 +60,14 @@ pub fn timeline(bytes: &[u8]) {
         out.iter_mut().for_each(|channel| channel.fill(f32::NAN));
 
         let frames = (whole / frame) as u32;
+        if placement.is_heard() {
+            steering.handle_packet(now, header.time, Samples(frames));
+        }
+        if let Some(step) = steering.poll_step(now, Samples(48)) {
+            assert!((step.ratio - 1.0).abs() < 0.0016, "the ratio is {}", step.ratio);
+            steering.consumed(Samples(48));
+        }
+
         header.sequence = header.sequence.wrapping_add(if odd & 2 == 0 { 1 } else { u16::from(jump) });
         header.time = header.time.plus(Samples(if odd & 4 == 0 { frames } else { u32::from(jump) << 6 }));
         header.ssrc = Ssrc(7 + u32::from(odd & 24 == 24));
