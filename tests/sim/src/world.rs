@@ -245,6 +245,7 @@ impl World {
                 self.with_engine(node, |engine, now| {
                     if engine.poll_timeout().is_some_and(|due| due <= now) {
                         engine.handle_timeout(now);
+                        assert!(engine.poll_timeout().is_none_or(|next| next > now), "it would spin");
                     }
                 });
             }

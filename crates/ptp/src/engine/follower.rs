@@ -14,6 +14,8 @@ const UNANSWERED: u8 = 10;
 const EAGER: i64 = 4_000_000_000;
 /// The mean interval of eager requests, and the shortest that is ever used, as log2 of seconds.
 const LOG_EAGER: i8 = -3;
+/// Between two requests, in nanoseconds.
+const SHORTEST_WAIT: i64 = 1_000_000;
 /// The longest interval that a leader may ask for.
 const LOG_SLOWEST: i8 = 5;
 
@@ -161,7 +163,7 @@ impl<const PORTS: usize> Engine<PORTS> {
         }
         let log = if now < follower.eager_until { LOG_EAGER } else { follower.log_delay_req.max(LOG_EAGER) };
         // Uniform from nothing to twice the mean (IEEE 1588-2008 §9.5.11.2).
-        let wait = self.random.up_to(2 * interval_of(log));
+        let wait = self.random.up_to(2 * interval_of(log)).max(SHORTEST_WAIT);
         follower.next_request = Some(now.saturating_add(wait));
         let (port, sequence) = (follower.leader.port, self.request_sequence);
         let token = Token(self.next_token);
