@@ -12,8 +12,6 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Reads `IN IP4 <address>[/ttl[/n]]` or `IN IP6 <address>[/n]`; only numeric addresses.
-    ///
-    /// With a TTL on unicast, or none, it is `None`.
     pub(crate) fn parse(value: &str, mut note: impl FnMut(Finding)) -> Result<Self, Reason> {
         let mut fields = value.split_whitespace().peekable();
         fields.next_if(|field| field.eq_ignore_ascii_case("IN"));
@@ -35,7 +33,7 @@ impl Connection {
         if parts.next().is_some_and(|count| count != "1" && !count.is_empty()) {
             note(Finding::Layers);
         }
-        Ok(Self { address, ttl: ttl.filter(|_| address.is_multicast()) })
+        Ok(Self { address, ttl })
     }
 }
 
@@ -120,7 +118,7 @@ mod tests {
             ("IN IP4 239.1.2.3/32/4294967295", "239.1.2.3", Some(32), &[Finding::Layers]),
             ("IN IP4 239.1.2.3/256", "239.1.2.3", None, &[Finding::Ttl]),
             ("IP4 239.001.002.003/1", "239.1.2.3", Some(1), &[Finding::LeadingZeros]),
-            ("IN IP4 192.0.2.1/32", "192.0.2.1", None, &[]),
+            ("IN IP4 192.0.2.1/32", "192.0.2.1", Some(32), &[]),
             ("IN IP6 ff15::69:10a", "ff15::69:10a", None, &[]),
             ("IN IP6 ff15::69:10a/3", "ff15::69:10a", None, &[Finding::Layers]),
             ("IN IP6 fe80::1%eth0", "fe80::1", None, &[]),

@@ -70,7 +70,7 @@ pub struct Leg {
     pub address: IpAddr,
     /// UDP destination port.
     pub port: u16,
-    /// TTL of a group, when said.
+    /// TTL, when said; it means something for groups only.
     pub ttl: Option<u8>,
     /// The only senders to listen to (RFC 4570); any when empty.
     pub sources: Vec<IpAddr>,
