@@ -27,7 +27,7 @@ pub struct Host {
 
 impl Host {
     pub(crate) fn new(studio: &Path, name: &str, number: u8) -> anyhow::Result<Self> {
-        let directory = studio.join(name);
+        let directory = studio.join(format!("{name}-{number}"));
         for folder in ["log", "home"] {
             std::fs::create_dir_all(directory.join(folder))?;
         }
@@ -87,6 +87,11 @@ impl Host {
     /// outside of the studio.
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Where a file of this host is, seen from outside of it: `/run` is a host's own.
+    pub fn file(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.first.id()))
     }
 
     /// A command that will run on this host, with an environment that holds nothing of the real user's.

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod checks;
+mod clock;
 mod comparison;
 mod host;
 pub mod isolation;
@@ -23,6 +24,7 @@ mod studio;
 mod timer;
 pub mod wait;
 
+pub use clock::Clock;
 pub use comparison::{Comparison, Gap, Slip};
 pub use host::Host;
 pub use peers::RtpStream;

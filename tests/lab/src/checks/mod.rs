@@ -1,5 +1,6 @@
 //! What the lab checks, one entry a feature; each runs in a studio of its own.
 
+mod clock;
 mod graph;
 mod network;
 mod peers;
@@ -36,6 +37,13 @@ pub const CHECKS: &[Check] = &[
         about: "a stream of GStreamer arrives bit-exact at a PipeWire client",
         run: receive::run,
     },
+    Check {
+        name: "clock",
+        about: "our follower reads our leader's time at +80 and -80 ppm",
+        run: clock::ours,
+    },
+    Check { name: "clock-ptp4l", about: "our follower locks to ptp4l", run: clock::follows_ptp4l },
+    Check { name: "ptp4l-clock", about: "a ptp4l follower chooses our leader", run: clock::leads_ptp4l },
 ];
 
 /// Finds a check by name.

@@ -1,0 +1,78 @@
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use wireloom_clock_page::{LineState, realtime_raw_pair};
+
+use crate::clock::{Clock, differences};
+use crate::peers::ptp4l::{self, Role};
+use crate::products::Products;
+use crate::studio::Studio;
+use crate::wait::SOON;
+
+/// Long enough to lock with an Announce a second, on a machine that stalls.
+const LOCK: Duration = Duration::from_secs(40);
+/// Values per comparison: ten seconds.
+const VALUES: usize = 200;
+/// Software time stamps on a busy machine: half of all values must be closer than this.
+const MEDIAN_NS: i64 = 20_000;
+
+/// Our follower locks to our leader, which runs 80 ppm fast and then 80 ppm slow, and reads the same time.
+pub fn ours(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let mut remarks = Vec::new();
+    for ppm in [80.0, -80.0] {
+        let (a, b) = (studio.host("leader")?, studio.host("follower")?);
+        let mut leader = Clock::leader(&a, products, 0, 100, ppm)?;
+        leader.wait_for(LineState::Leader, SOON)?;
+        let mut follower = Clock::follower(&b, products, 0)?;
+        let line = follower.wait_for(LineState::Locked, LOCK)?;
+        let (ours, theirs) = (follower.page()?, leader.page()?);
+        let source = line.source;
+        let values = differences(
+            VALUES,
+            || ours.line(source).context("the follower's line vanished"),
+            |raw| Ok(theirs.line(source).context("the leader's line vanished")?.at(raw).as_nanos()),
+        )?;
+        let line = follower.wait_for(LineState::Locked, LOCK)?;
+        let frequency = line.frequency().0 as f64 / 65_536.0;
+        ensure!((frequency - ppm).abs() < 2.0, "a follower of {ppm:+} ppm runs at {frequency:+.3} ppm");
+        remarks.push(format!("{ppm:+} ppm: reads {frequency:+.2} ppm, {}", judge(&values)?));
+    }
+    Ok(remarks.join("; "))
+}
+
+/// Our follower locks to ptp4l and reads the time that ptp4l gives out, the machine's own.
+pub fn follows_ptp4l(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let (a, b) = (studio.host("a")?, studio.host("b")?);
+    let _leader = ptp4l::start(&a, 0, Role::Leader { priority: 100 })?;
+    let mut follower = Clock::follower(&b, products, 0)?;
+    let line = follower.wait_for(LineState::Locked, LOCK)?;
+    let page = follower.page()?;
+    let values = differences(
+        VALUES,
+        || page.line(line.source).context("the follower's line vanished"),
+        |raw| Ok(raw + realtime_raw_pair().offset()),
+    )?;
+    // ptp4l without hardware gives out UTC under an arbitrary timescale, or TAI when it was told the difference.
+    let whole_seconds = (values[VALUES / 2] as f64 / 1e9).round() as i64 * 1_000_000_000;
+    let values: Vec<i64> = values.iter().map(|value| value - whole_seconds).collect();
+    Ok(format!("{} ({} s apart)", judge(&values)?, whole_seconds / 1_000_000_000))
+}
+
+/// A ptp4l follower chooses our leader and measures its offset from it.
+pub fn leads_ptp4l(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let (a, b) = (studio.host("a")?, studio.host("b")?);
+    let mut leader = Clock::leader(&a, products, 0, 100, 0.0)?;
+    let line = leader.wait_for(LineState::Leader, SOON)?;
+    let mut follower = ptp4l::start(&b, 0, Role::Follower)?;
+    follower.says("selected best master clock 00005e.fffe.005301", SOON)?;
+    follower.says("master offset", LOCK)?;
+    Ok(format!("{:?}", line.leader))
+}
+
+fn judge(values: &[i64]) -> anyhow::Result<String> {
+    let mut sizes: Vec<i64> = values.iter().map(|value| value.abs()).collect();
+    sizes.sort_unstable();
+    let (median, worst) = (sizes[sizes.len() / 2], sizes[sizes.len() - 1]);
+    ensure!(median < MEDIAN_NS, "the median difference is {median} ns, the worst {worst} ns");
+    Ok(format!("median difference {median} ns, worst {worst} ns"))
+}
