@@ -13,6 +13,9 @@ const DEFAULT_FRAMES: usize = 1024;
 pub fn run(client: &Client, bits: u32) -> anyhow::Result<()> {
     let code = PositionCode::new(if bits == 16 { 16 } else { 24 }, client.channels as usize);
     let main_loop = MainLoopRc::new(None)?;
+    // Before there are other threads: they inherit that the signal is blocked, without which it would end us at once.
+    let quitting = main_loop.clone();
+    let _signal = main_loop.loop_().add_signal_local(Signal::INT, move || quitting.quit());
     let stream = client.stream(&main_loop)?;
     let giver = Giver { code, stride: client.stride(), position: Position::default(), frame: 0 };
     let _listener = stream
@@ -20,8 +23,6 @@ pub fn run(client: &Client, bits: u32) -> anyhow::Result<()> {
         .process(|stream, giver| giver.give(stream))
         .register()?;
     client.connect(&stream, Direction::Output)?;
-    let quitting = main_loop.clone();
-    let _signal = main_loop.loop_().add_signal_local(Signal::INT, move || quitting.quit());
     main_loop.run();
     stream.disconnect()?;
     Ok(())

@@ -295,10 +295,12 @@ impl Recorder {
 
     /// Ends the recording and reads it.
     pub fn finish(mut self) -> anyhow::Result<Recording> {
-        self.process.interrupt()?;
-        let recording = match self.file.extension() {
-            Some(extension) if extension == "wav" => Recording::from_wav(&self.file)?,
-            _ => Recording::from_floats(&self.file, self.channels)?,
+        let status = self.process.interrupt()?;
+        let recording = if self.file.extension().is_some_and(|extension| extension == "wav") {
+            Recording::from_wav(&self.file)?
+        } else {
+            ensure!(status.success(), "the recorder ended with {status}: {}", self.process.log());
+            Recording::from_floats(&self.file, self.channels)?
         };
         ensure!(recording.frames() > 0, "nothing was recorded: {}", self.process.log());
         std::fs::remove_file(&self.file)?;

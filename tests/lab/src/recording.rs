@@ -7,6 +7,7 @@ use anyhow::{Context, bail, ensure};
 pub struct Recording {
     samples: Vec<f32>,
     channels: usize,
+    rate: Option<f64>,
 }
 
 impl Recording {
@@ -14,7 +15,7 @@ impl Recording {
     pub fn new(mut samples: Vec<f32>, channels: usize) -> Self {
         assert!(channels > 0, "a recording has channels");
         samples.truncate(samples.len() / channels * channels);
-        Self { samples, channels }
+        Self { samples, channels, rate: None }
     }
 
     /// Reads a WAV file of 32-bit floats. One whose writer has not finished it is read as far as it goes.
@@ -27,7 +28,8 @@ impl Recording {
     pub fn from_floats(path: &Path, channels: usize) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
         let (words, _) = bytes.as_chunks::<4>();
-        Ok(Self::new(words.iter().map(|word| f32::from_le_bytes(*word)).collect(), channels))
+        let samples = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        Ok(Self { rate: Some(rate(&path.with_extension("cycles"))?), ..Self::new(samples, channels) })
     }
 
     /// Reads headerless big-endian integers of 16 or 24 bits, as a depayloader writes them.
@@ -47,10 +49,26 @@ impl Recording {
         self.samples.len() / self.channels
     }
 
+    /// Frames of the graph in a second of CLOCK_MONOTONIC, where the recorder noted it.
+    pub fn rate(&self) -> Option<f64> {
+        self.rate
+    }
+
     /// The samples of one frame, channel by channel.
     pub fn frame(&self, at: usize) -> &[f32] {
         &self.samples[at * self.channels..(at + 1) * self.channels]
     }
+}
+
+/// Reads the first and last cycle that the client noted: graph position and nanoseconds of CLOCK_MONOTONIC.
+fn rate(path: &Path) -> anyhow::Result<f64> {
+    let text = std::fs::read_to_string(path).with_context(|| path.display().to_string())?;
+    let numbers: Vec<i64> = text.split_whitespace().map(str::parse).collect::<Result<_, _>>()?;
+    let &[first_frame, first_ns, last_frame, last_ns] = &numbers[..] else {
+        bail!("{} holds {} numbers instead of four", path.display(), numbers.len());
+    };
+    ensure!(last_ns > first_ns, "the graph ran for less than a cycle");
+    Ok((last_frame - first_frame) as f64 * 1e9 / (last_ns - first_ns) as f64)
 }
 
 fn parse_wav(bytes: &[u8]) -> anyhow::Result<Recording> {

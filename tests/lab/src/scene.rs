@@ -23,6 +23,8 @@ pub struct Reception {
     pub comparison: Comparison,
     /// How late a bare timer loop beside it woke at worst.
     pub worst_timer: Duration,
+    /// Frames of the graph in a second of CLOCK_MONOTONIC.
+    pub rate: f64,
     /// Latency that the node's first port reported, in frames at 48 kHz.
     pub latency: u32,
 }
@@ -73,6 +75,20 @@ pub fn receive_node(stream: &RtpStream, description: &str, latency: u32) -> Node
     }
 }
 
+/// The same for a slot of this computer that transmits `stream`, announced and therefore always sending.
+pub fn transmit_node(stream: &RtpStream, description: &str) -> Node {
+    let receive = receive_node(stream, description, 144);
+    let media = Media { offset: Some(0), ..receive.media };
+    Node {
+        direction: Direction::Transmit,
+        announced: true,
+        remote: false,
+        clock: ClockRelation::Same,
+        media,
+        ..receive
+    }
+}
+
 /// A daemon with our module and these nodes, by id, given as static arguments.
 pub fn start_module<'a>(
     host: &'a Host,
@@ -109,8 +125,9 @@ pub fn record(
             describe(&stream.code(), &recording)
         )
     })?;
+    let rate = recording.rate().context("the recorder noted no cycles")?;
     ensure!(comparison.lead_in < 48_000, "the signal began only after {} frames", comparison.lead_in);
-    Ok(Reception { comparison, worst_timer, latency: reported_latency(&linked)? })
+    Ok(Reception { comparison, worst_timer, rate, latency: reported_latency(&linked)? })
 }
 
 /// What the first output port says about how old its samples are, in frames at 48 kHz.

@@ -6,6 +6,8 @@ mod network;
 mod peers;
 mod receive;
 mod stock;
+mod transmit;
+mod two_hosts;
 
 use crate::products::Products;
 use crate::studio::Studio;
@@ -38,12 +40,22 @@ pub const CHECKS: &[Check] = &[
         run: receive::run,
     },
     Check {
+        name: "transmit",
+        about: "GStreamer and FFmpeg receive exactly what an application plays",
+        run: transmit::run,
+    },
+    Check {
         name: "clock",
         about: "our follower reads our leader's time at +80 and -80 ppm",
         run: clock::ours,
     },
     Check { name: "clock-ptp4l", about: "our follower locks to ptp4l", run: clock::follows_ptp4l },
     Check { name: "ptp4l-clock", about: "a ptp4l follower chooses our leader", run: clock::leads_ptp4l },
+    Check {
+        name: "two-hosts",
+        about: "ours to ours on a clock 80 ppm fast or slow is exact",
+        run: two_hosts::run,
+    },
 ];
 
 /// Finds a check by name.

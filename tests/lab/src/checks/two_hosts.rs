@@ -1,0 +1,85 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::ensure;
+use wireloom_clock_page::{LineState, monotonic_raw_pair};
+use wireloom_wanted::ClockRelation;
+
+use crate::clock::Clock;
+use crate::peers::RtpStream;
+use crate::pipewire::{PipeWire, PipeWireOptions};
+use crate::products::Products;
+use crate::scene::{self, Reception};
+use crate::studio::Studio;
+use crate::wait::SOON;
+
+/// Frames of a run: half a million, of two channels.
+const FRAMES: u64 = 536_000;
+/// How often a machine that stalls may disturb a run.
+const TRIES: usize = 6;
+/// Latency class: ten milliseconds, because a shared machine stalls.
+const LATENCY: u32 = 480;
+/// Long enough to lock with an Announce a second, on a machine that stalls.
+const LOCK: Duration = Duration::from_secs(40);
+
+/// An application on one computer to an application on another, both on the clock of a third that is 80 ppm off: both
+/// graphs run at the network's rate and not a sample is touched.
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let mut remarks = Vec::new();
+    for ppm in [80.0, -80.0] {
+        let (leader, sender) = (studio.host("leader")?, studio.host("sender")?);
+        let receiver = studio.host("receiver")?;
+        let mut clock = Clock::leader(&leader, products, 0, 100, ppm)?;
+        clock.wait_for(LineState::Leader, SOON)?;
+        let mut followers =
+            [Clock::follower(&sender, products, 0)?, Clock::follower(&receiver, products, 0)?];
+        for follower in &mut followers {
+            follower.wait_for(LineState::Locked, LOCK)?;
+        }
+
+        let stream = RtpStream::standard(1, 2);
+        let nodes = |id: &str, node| BTreeMap::from([(id.to_owned(), node)]);
+        let sent = nodes("lab.rx", scene::transmit_node(&stream, "Lab"));
+        let mut from = scene::start_module(&sender, products, &sent, PipeWireOptions::default())?;
+        // As the agent would write it: the description names the leader that both follow.
+        let mut node = scene::receive_node(&stream, "Lab", LATENCY);
+        (node.clock, node.media.offset) = (ClockRelation::Same, Some(0));
+        let heard = nodes("lab.tx", node);
+        let mut to = scene::start_module(&receiver, products, &heard, PipeWireOptions::default())?;
+        let input = from.wait_for_node("wireloom.lab.rx", 0, 2, SOON)?;
+        let (_player, player) = from.player(products, "player", &stream.code())?;
+        from.link(&player, &input)?;
+
+        let run = exact_run(products, &mut to, &stream)?;
+        // The leader is off against CLOCK_MONOTONIC_RAW; CLOCK_MONOTONIC may be disciplined.
+        let rate = (run.rate / 48_000.0 - 1.0) * 1e6 - monotonic_against_raw()?;
+        ensure!((rate - ppm).abs() < 3.0, "at {ppm:+} ppm the graph runs at {rate:+.2} ppm");
+        remarks.push(format!(
+            "{} samples at {rate:+.2} ppm, {} frames late",
+            run.comparison.matched, run.latency
+        ));
+    }
+    Ok(remarks.join("; "))
+}
+
+fn exact_run(products: &Products, to: &mut PipeWire<'_>, stream: &RtpStream) -> anyhow::Result<Reception> {
+    let node = to.wait_for_node("wireloom.lab.tx", stream.channels, 0, SOON)?;
+    for _ in 0..TRIES {
+        let run = scene::record(products, to, &node, stream, FRAMES, |_| {})?;
+        let found = &run.comparison;
+        ensure!(found.wrong == 0 && found.slips.is_empty(), "{found}");
+        if found.is_exact() {
+            return Ok(run);
+        }
+        ensure!(!run.is_undisturbed(), "a run that nothing disturbed: {found}");
+    }
+    anyhow::bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
+}
+
+/// By how many ppm CLOCK_MONOTONIC runs fast against the oscillator, over two seconds.
+fn monotonic_against_raw() -> anyhow::Result<f64> {
+    let first = monotonic_raw_pair();
+    std::thread::sleep(Duration::from_secs(2));
+    let last = monotonic_raw_pair();
+    Ok((last.offset() - first.offset()) as f64 * 1e6 / (last.raw - first.raw) as f64)
+}
