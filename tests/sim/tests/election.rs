@@ -3,7 +3,7 @@
 mod common;
 
 use common::{add_follower, identity, run_until};
-use wireloom_ptp::{ClockState, Config, Lead, OwnTime, PortState};
+use wireloom_ptp::{ClockState, Config, Event, Lead, OwnTime, PortState};
 use wireloom_sim::{Link, NodeId, Oscillator, ScriptedLeader, Stamper, World, ms, secs};
 use wireloom_units::TaiTime;
 
@@ -130,6 +130,12 @@ fn a_clock_between_two_segments_carries_the_time_over() {
     world.run_for(secs(60));
     assert_eq!(world.engine(boundary).port_state(0), PortState::Slave);
     assert_eq!(world.engine(boundary).port_state(1), PortState::Master);
+    let since = |wanted| {
+        let is = |event: &Event| *event == Event::PortStateChanged { port: 1, to: wanted };
+        world.events(boundary).iter().find(|(_, event)| is(event)).expect("it was").0
+    };
+    let waited = since(PortState::Master) - since(PortState::PreMaster);
+    assert!((ms(1_999)..ms(2_100)).contains(&waited), "two announce intervals: {waited} ps");
     let leader = world.engine(far).status(0).leader.expect("follows the boundary");
     assert_eq!(leader.grandmaster, world.leader(grandmaster).identity.clock);
     assert_eq!((leader.parent.clock, leader.parent.port, leader.steps_removed), (identity(5), 2, 1));

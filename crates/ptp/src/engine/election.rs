@@ -92,7 +92,8 @@ impl<const PORTS: usize> Engine<PORTS> {
             if decision == Decision::Slave {
                 leader = self.record_of(number).map(|record| describe(number, record));
             }
-            self.obey(now, number, decision);
+            let steps = best.map_or(0, |best| best.steps_removed);
+            self.obey(now, number, decision, steps);
         }
         self.follow(now, leader);
     }
@@ -106,8 +107,8 @@ impl<const PORTS: usize> Engine<PORTS> {
         Some(self.record_of(number)?.data_set(self.port_identity(number)))
     }
 
-    /// Moves one port to the state that was decided for it.
-    fn obey(&mut self, now: i64, number: u16, decision: Decision) {
+    /// Moves one port to the state that was decided for it; the best clock is `steps` boundary clocks away.
+    fn obey(&mut self, now: i64, number: u16, decision: Decision, steps: u16) {
         let state = self.port_state(number);
         let never = self.config.lead == Lead::Never;
         let wanted = match decision {
@@ -132,8 +133,9 @@ impl<const PORTS: usize> Engine<PORTS> {
             PortState::Listening if never => i64::MAX,
             PortState::Listening => now.saturating_add(self.announce_receipt_timeout()),
             PortState::PreMaster => {
-                let steps = self.heard_best_steps().saturating_add(2);
-                now.saturating_add(interval_of(self.config.log_announce).saturating_mul(steps))
+                // Our own stepsRemoved is one more, and the wait is one interval longer than that (§9.2.6.10).
+                let intervals = i64::from(steps) + 2;
+                now.saturating_add(interval_of(self.config.log_announce).saturating_mul(intervals))
             }
             _ => now,
         };
@@ -148,10 +150,6 @@ impl<const PORTS: usize> Engine<PORTS> {
 
     fn wait_of(&self, number: u16) -> i64 {
         self.ports.get(usize::from(number)).map_or(i64::MAX, |port| port.wait_until)
-    }
-
-    fn heard_best_steps(&self) -> i64 {
-        self.follower.as_ref().map_or(0, |follower| follower.leader.steps_removed.into())
     }
 
     /// Follows `leader`, or leads, or holds over.
