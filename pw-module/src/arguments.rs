@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     pub page: PathBuf,
     /// `clock.domain`: the one PTPv2 domain to follow; the best line of the page when absent.
     pub pinned: Option<Source>,
+    /// `test.panic-cycle`: the node cycle, counted over all nodes, in which this module's own code panics. For tests
+    /// of what that does to PipeWire; never set it.
+    pub panic_cycle: Option<u64>,
     /// `nodes`: nodes that exist whatever the metadata says, by id.
     pub nodes: Vec<(String, Node)>,
     /// What was not understood, in words.
@@ -49,8 +52,13 @@ impl Arguments {
     /// Reads `text` as it stands in the configuration.
     pub(crate) fn parse(text: &str) -> Result<Self, ArgumentsError> {
         let map = parse_object(text).map_err(ArgumentsError::Syntax)?;
-        let mut this =
-            Self { page: DEFAULT_PAGE.into(), pinned: None, nodes: Vec::new(), warnings: Vec::new() };
+        let mut this = Self {
+            page: DEFAULT_PAGE.into(),
+            pinned: None,
+            panic_cycle: None,
+            nodes: Vec::new(),
+            warnings: Vec::new(),
+        };
         for (name, value) in map {
             this.set(&name, value)?;
         }
@@ -72,6 +80,11 @@ impl Arguments {
                 let domain = domain.filter(|n| *n < 128);
                 let domain = domain.ok_or(ArgumentsError::Value("clock.domain", "a number from 0 to 127"))?;
                 self.pinned = Some(Source::PtpV2(domain));
+            }
+            "test.panic-cycle" => {
+                let cycle = value.as_u64().filter(|n| *n > 0);
+                self.panic_cycle =
+                    Some(cycle.ok_or(ArgumentsError::Value("test.panic-cycle", "a number above 0"))?);
             }
             "nodes" => {
                 let map = match value {

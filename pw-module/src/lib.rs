@@ -27,6 +27,7 @@ pub unsafe extern "C" fn pipewire__module_init(
     args: *const c_char,
 ) -> c_int {
     ffi::fence::install_hook();
+    ffi::rt_watch::find();
     let result = ffi::fence::fence(-libc::EFAULT, || {
         let Some((module, context)) = NonNull::new(module).and_then(ffi::ModuleHandle::new) else {
             return -libc::EINVAL;

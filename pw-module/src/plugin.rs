@@ -116,6 +116,9 @@ impl Plugin {
         let pacer_timer = TimerFd::new().map_err(refused("the pacer's timer"))?;
         let world =
             WorldCell::new(World::new(clock, driver_timer, Pacer::new(pacer_timer, MAX_TRANSMITTERS)));
+        if let Some(cycle) = arguments.panic_cycle {
+            world.with(context.data_loop(), |world| world.panic_in(cycle));
+        }
         let pacemaker = Pacemaker::new(context.data_loop(), &world);
 
         let place = Place::default();

@@ -6,6 +6,7 @@ use libspa_sys as spa;
 
 use super::fence::fence;
 use super::node::NodeObject;
+use super::rt_watch::Watched;
 use super::{Context, Dictionary, Direction, Loop, MainEvent, NodeConfig, StreamNode, WorldCell};
 use crate::rt::Logic;
 
@@ -79,12 +80,14 @@ unsafe extern "C" fn fired(source: *mut spa::spa_source) {
     fence((), || {
         // SAFETY: `data` is the `TimerSource` that holds this source, alive while it is on the loop.
         let object = unsafe { &*(*(*source).data.cast::<TimerSource>()).object };
+        let watched = Watched::begin();
         // SAFETY: this is the data loop; both borrows end before `ready` is called.
         let ready = unsafe {
             let (rt, world) = (object.rt(), (*object.world).on_data_loop());
             world.driver_timer().acknowledge();
             world.start_cycle(&mut rt.clock).then_some((rt.callbacks, rt.callbacks_data))
         };
+        drop(watched); // what follows is PipeWire's
         let Some((callbacks, data)) = ready else { return };
         let mut result = -libc::EIO;
         if !callbacks.is_null() {
@@ -95,6 +98,7 @@ unsafe extern "C" fn fired(source: *mut spa::spa_source) {
                 result = unsafe { ready(data, status.cast_signed()) };
             }
         }
+        let _watched = Watched::begin();
         // SAFETY: `ready` has returned; nothing else holds the two.
         unsafe { (*object.world).on_data_loop().cycle_started(result >= 0, &mut object.rt().clock) };
     });

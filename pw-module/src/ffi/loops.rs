@@ -64,7 +64,12 @@ impl Loop {
             // SAFETY: `job` is the `Job` below; its owner waits for this call, so nobody else touches it.
             let job = unsafe { &mut *job.cast::<Job<F, R>>() };
             if let Some(f) = job.f.take() {
-                job.result = super::fence::fence(None, || Some(f()));
+                // The fence comes first: the first use of a thread's own variables allocates them, once, and the first
+                // closure that runs on the data loop does so when the module is loaded, not in a cycle.
+                job.result = super::fence::fence(None, || {
+                    let _watched = super::rt_watch::Watched::begin();
+                    Some(f())
+                });
             }
             0
         }

@@ -19,6 +19,7 @@ mod node_methods;
 mod node_params;
 mod pod;
 mod ports;
+pub(crate) mod rt_watch;
 mod socket;
 mod timer;
 mod world_cell;

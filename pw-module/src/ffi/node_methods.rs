@@ -9,6 +9,7 @@ use super::clock_area::read_position;
 use super::fence::fence;
 use super::node::NodeObject;
 use super::ports::Ports;
+use super::rt_watch::Watched;
 use crate::rt::Logic;
 
 pub(super) static METHODS: spa::spa_node_methods = spa::spa_node_methods {
@@ -239,6 +240,7 @@ unsafe extern "C" fn process(object: *mut c_void) -> c_int {
     let node = unsafe { &*object.cast::<NodeObject>() };
     let fallback = (spa::SPA_STATUS_HAVE_DATA | spa::SPA_STATUS_NEED_DATA).cast_signed();
     let result = fence(None, || {
+        let _watched = Watched::begin();
         // SAFETY: the data loop calls `process`; nothing else borrows the node's part or the world meanwhile.
         let (rt, world) = unsafe { (node.rt(), (*node.world).on_data_loop()) };
         if matches!(rt.logic, Logic::Driver) {
@@ -253,6 +255,7 @@ unsafe extern "C" fn process(object: *mut c_void) -> c_int {
         if node.failed.load(Ordering::Relaxed) {
             ports.silence();
         } else {
+            world.count_cycle();
             match &mut rt.logic {
                 Logic::Driver => {}
                 Logic::Receive(receive) => receive.process(world, &position, &mut ports),

@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use libspa_sys::spa_source;
 
 use super::fence::fence;
+use super::rt_watch::Watched;
 use super::{Loop, WorldCell};
 
 /// A timerfd on CLOCK_MONOTONIC. Arming and reading it are allowed on the data loop.
@@ -74,6 +75,7 @@ impl Pacemaker {
     pub(crate) fn new(data: Loop, world: &WorldCell) -> Self {
         unsafe extern "C" fn fired(source: *mut spa_source) {
             fence((), || {
+                let _watched = Watched::begin();
                 // SAFETY: `data` is the `PacemakerSource` that holds this source, alive while it is on the loop.
                 let inner = unsafe { &*(*source).data.cast::<PacemakerSource>() };
                 // SAFETY: this is the data loop, and nothing that holds the world calls into the loop.

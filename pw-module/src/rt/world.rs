@@ -21,6 +21,8 @@ pub(crate) struct World {
     arrivals: ArrivalMap,
     /// Start of the cycle of another driver for which the clock was looked after.
     followed: u64,
+    /// Node cycles until the panic that a test asked for; 0: none.
+    panic_in: u64,
 }
 
 /// Turns the kernel's packet timestamps into positions of the running cycle's clock.
@@ -52,6 +54,7 @@ impl World {
             inbox: Inbox::new(),
             arrivals: ArrivalMap::default(),
             followed: 0,
+            panic_in: 0,
         }
     }
 
@@ -61,6 +64,19 @@ impl World {
 
     pub(crate) fn pacer_timer(&self) -> &TimerFd {
         self.pacer.timer()
+    }
+
+    /// Panics in the `cycle`th node cycle from now on.
+    pub(crate) fn panic_in(&mut self, cycle: u64) {
+        self.panic_in = cycle;
+    }
+
+    /// Counts a node's cycle, and panics if it is the one.
+    pub(crate) fn count_cycle(&mut self) {
+        if self.panic_in > 0 {
+            self.panic_in -= 1;
+            assert!(self.panic_in > 0, "the panic that a test asked for");
+        }
     }
 
     /// The node id of our driver, by which nodes see who drives them.
