@@ -147,6 +147,24 @@ fn a_leader_that_reboots_into_another_epoch_is_followed_there() {
 }
 
 #[test]
+fn a_small_jump_is_slewed_at_10_ppm_while_locked() {
+    for seed in 0..10 {
+        let mut pair = Pair::new(seed);
+        pair.world.run_for(secs(60));
+        pair.world.clock(pair.leader).jump(90_000);
+        pair.world.run_for(secs(6));
+        // Three windows to believe it, three seconds at 10 us each.
+        let error = pair.error();
+        assert!((-90_500..-45_000).contains(&error), "seed {seed}: {error} ns after 6 s");
+        pair.world.run_for(secs(34));
+        assert!(pair.error().abs() < 2_000, "seed {seed}: {} ns after 40 s", pair.error());
+        assert_eq!(pair.state(), ClockState::Locked, "seed {seed}");
+        assert_eq!(pair.generation(), 1, "seed {seed}");
+        pair.world.watch(pair.follower).assert_held("small jump");
+    }
+}
+
+#[test]
 fn a_suspended_computer_begins_a_new_generation() {
     for slept in [3_600_000_000_000, 100_000] {
         let mut pair = Pair::locked(5);

@@ -118,3 +118,42 @@ impl Estimator {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::estimator::Settings;
+
+    /// Lets windows of the given errors pass, a second each; which of them were used.
+    fn used<const N: usize>(errors: [f64; N]) -> [bool; N] {
+        let mut estimator = Estimator::new(Settings { process_noise: 10.0, lock_threshold: 20_000.0 });
+        let mut belief = Kalman::new(0.0, 0.0, 10.0);
+        let mut learn = |error| {
+            let before = estimator.counts.used;
+            belief.predict(1.0);
+            let measurement = Measurement { error, delay: Some(2_000.0), at: 0, spread: 0.0 };
+            estimator.noise.add_delay(2_000.0);
+            estimator.learn(&mut belief, &measurement, 0.5);
+            estimator.counts.used > before
+        };
+        for _ in 0..40 {
+            assert!(learn(0.0), "a quiet window");
+        }
+        errors.map(learn)
+    }
+
+    #[test]
+    fn eight_skips_in_a_row_are_enough() {
+        // On alternating sides: the filter is not biased, the path has become noisy.
+        let errors = core::array::from_fn::<_, 10, _>(|window| [50_000.0, -50_000.0][window % 2]);
+        let mut expected = [false; 10];
+        expected[8] = true;
+        assert_eq!(used(errors)[..9], expected[..9]);
+    }
+
+    #[test]
+    fn a_single_outlier_is_skipped_and_three_on_one_side_are_believed() {
+        assert_eq!(used([50_000.0, 0.0, -50_000.0, 0.0]), [false, true, false, true]);
+        assert_eq!(used([50_000.0, 50_000.0, 50_000.0]), [false, false, true]);
+    }
+}
