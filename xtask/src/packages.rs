@@ -39,7 +39,7 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Studio, "gstreamer1.0-plugins-base", "... its raw audio parser"),
     package(Use::Studio, "gstreamer1.0-plugins-good", "... its RTP and UDP elements"),
     package(Use::Test, "wireplumber", "the session manager that nodes must get along with"),
-    package(Use::Test, "dbus-daemon", "a private bus for WirePlumber and the agent"),
+    package(Use::Studio, "dbus-daemon", "a private session bus for the agent"),
     package(Use::Test, "linuxptp", "ptp4l: a PTP leader and follower that we did not write"),
     package(Use::Test, "ffmpeg", "another sender and receiver that we did not write"),
     package(Use::Test, "tshark", "decodes what we send"),

@@ -89,6 +89,11 @@ impl Host {
         &self.directory
     }
 
+    /// The address of its session bus, once there is one; every program of the host is told.
+    pub fn bus_address(&self) -> String {
+        format!("unix:path={}", self.directory.join("bus").display())
+    }
+
     /// Where a file of this host is, seen from outside of it: `/run` is a host's own.
     pub fn file(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.first.id()))
@@ -106,6 +111,7 @@ impl Host {
             .env("LANG", "C.UTF-8")
             .env("USER", "studio")
             .env("XDG_RUNTIME_DIR", &self.directory)
+            .env("DBUS_SESSION_BUS_ADDRESS", self.bus_address())
             .env("HOME", &home);
         for (variable, folder) in
             [("CONFIG", ".config"), ("STATE", ".state"), ("CACHE", ".cache"), ("DATA", ".data")]

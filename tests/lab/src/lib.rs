@@ -8,6 +8,7 @@
 //! Everything that is started ends with the program, however that ends.
 #![forbid(unsafe_code)]
 
+mod agent;
 pub mod checks;
 mod clock;
 mod comparison;
@@ -24,6 +25,7 @@ mod studio;
 mod timer;
 pub mod wait;
 
+pub use agent::Agent;
 pub use clock::Clock;
 pub use comparison::{Comparison, Gap, Slip};
 pub use host::Host;

@@ -89,13 +89,18 @@ impl<'a> PipeWire<'a> {
 
     /// The node with this `node.name`, if there is one.
     pub fn node(&self, name: &str) -> anyhow::Result<Option<GraphNode>> {
+        self.node_with("node.name", name)
+    }
+
+    /// The first node whose property `key` is `value`.
+    pub fn node_with(&self, key: &str, value: &str) -> anyhow::Result<Option<GraphNode>> {
         let dump = self.dump()?;
         let objects = dump.as_array().context("pw-dump prints a list")?;
         let of_type = |kind: &str| {
             let kind = format!("PipeWire:Interface:{kind}");
             objects.iter().filter(move |object| object["type"] == kind)
         };
-        let Some(node) = of_type("Node").find(|object| object["info"]["props"]["node.name"] == name) else {
+        let Some(node) = of_type("Node").find(|object| object["info"]["props"][key] == value) else {
             return Ok(None);
         };
         let id = node["id"].as_u64().context("a node has an id")?;

@@ -30,9 +30,10 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// Whether the machine kept up: the bare timer never woke later than the latency allows.
+    /// Whether the machine kept up: the bare timer never woke later than half the latency. The other half is taken by
+    /// the packet that must be complete and the cycle that must be filled.
     pub fn is_undisturbed(&self) -> bool {
-        self.worst_timer < Duration::from_secs(u64::from(self.latency)) / 48_000
+        self.worst_timer < Duration::from_secs(u64::from(self.latency)) / 48_000 / 2
     }
 }
 

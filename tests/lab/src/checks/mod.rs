@@ -1,6 +1,7 @@
 //! What the lab checks, one entry a feature; each runs in a studio of its own.
 
 mod clock;
+mod discovery;
 mod graph;
 mod network;
 mod peers;
@@ -55,6 +56,11 @@ pub const CHECKS: &[Check] = &[
         name: "two-hosts",
         about: "ours to ours on a clock 80 ppm fast or slow is exact",
         run: two_hosts::run,
+    },
+    Check {
+        name: "discovery",
+        about: "an announced stream becomes a node and is heard exactly",
+        run: discovery::run,
     },
 ];
 

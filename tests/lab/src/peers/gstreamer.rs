@@ -12,6 +12,37 @@ use crate::process::Process;
 ///
 /// GStreamer paces itself by the machine's own clock.
 pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
+    let mut process = start_sender(host, stream, true)?;
+    super::feed(process.stdin().context("a piped input")?, stream.code())?;
+    Ok(process)
+}
+
+/// The same, paced by us: `ppm` faster than the oscillator of this machine, as a device on a network clock would be.
+pub fn paced_sender(host: &Host, stream: &RtpStream, ppm: f64) -> anyhow::Result<Process> {
+    let mut process = start_sender(host, stream, false)?;
+    let input = process.stdin().context("a piped input")?;
+    super::feed_paced(input, stream.code(), stream.samples_per_packet as usize, ppm)?;
+    Ok(process)
+}
+
+/// Announces a description by SAP (RFC 2974) once a second.
+pub fn announcer(host: &Host, name: &str, description: &str) -> anyhow::Result<Process> {
+    let mut packet = vec![0x20, 0]; // version 1, IPv4, announcement
+    let hash = description.bytes().fold(1_u16, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
+    packet.extend(hash.to_be_bytes());
+    packet.extend(host.address().octets());
+    packet.extend(b"application/sdp\0");
+    packet.extend(description.bytes());
+    let file = host.directory().join(format!("{name}.sap"));
+    std::fs::write(&file, packet)?;
+    let location = format!("location={}", file.display());
+    let source = ["-q", "multifilesrc", &location, "loop=true", "!", "identity", "sleep-time=1000000", "!"];
+    let sink =
+        ["udpsink", "host=239.255.255.255", "port=9875", "multicast-iface=eth0", "ttl-mc=32", "sync=false"];
+    host.spawn("gst-launch-1.0", source.iter().chain(&sink))
+}
+
+fn start_sender(host: &Host, stream: &RtpStream, sync: bool) -> anyhow::Result<Process> {
     let (bits, channels) = (stream.bits(), stream.channels);
     let packet_ns = u64::from(stream.samples_per_packet) * 1_000_000_000 / 48_000;
     let block = channels * bits as usize / 8 * stream.samples_per_packet as usize;
@@ -22,13 +53,10 @@ pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
     let pipeline = format!(
         "fdsrc fd=0 blocksize={block} ! {caps} ! rawaudioparse use-sink-caps=true \
          ! rtpL{bits}pay pt={} min-ptime={packet_ns} max-ptime={packet_ns} mtu=9000 \
-         ! udpsink host={} port={} multicast-iface=eth0 ttl-mc=32 auto-multicast=true",
+         ! udpsink host={} port={} multicast-iface=eth0 ttl-mc=32 auto-multicast=true sync={sync}",
         stream.payload_type, stream.address, stream.port,
     );
-    let mut process =
-        host.spawn("gst-launch-1.0", std::iter::once("-q").chain(pipeline.split_whitespace()))?;
-    super::feed(process.stdin().context("a piped input")?, stream.code())?;
-    Ok(process)
+    host.spawn("gst-launch-1.0", std::iter::once("-q").chain(pipeline.split_whitespace()))
 }
 
 /// Writes the payload of every packet to `file`, in the order of arrival.

@@ -8,7 +8,9 @@ pub mod tshark;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::ChildStdin;
+use std::time::Duration;
 
+use wireloom_clock_page::raw_now;
 use wireloom_wanted::Encoding;
 
 use crate::signal::PositionCode;
@@ -58,16 +60,37 @@ impl RtpStream {
 
     /// Its description, without a clock, as sent by the host with address `origin`.
     pub fn description(&self, origin: Ipv4Addr) -> String {
+        self.named_description(origin, &format!("Lab {}", self.address), "")
+    }
+
+    /// Its description with a name and more attribute lines, each ending in CR LF.
+    pub fn named_description(&self, origin: Ipv4Addr, name: &str, attributes: &str) -> String {
         let Self { address, port, channels, payload_type, .. } = self;
         let ttl = if address.is_multicast() { "/32" } else { "" };
         format!(
-            "v=0\r\no=- 1 1 IN IP4 {origin}\r\ns=Lab {address}\r\nc=IN IP4 {address}{ttl}\r\nt=0 0\r\n\
+            "v=0\r\no=- 1 1 IN IP4 {origin}\r\ns={name}\r\nc=IN IP4 {address}{ttl}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} L{}/48000/{channels}\r\n\
-             a=ptime:{}\r\na=recvonly\r\n",
+             a=ptime:{}\r\na=recvonly\r\n{attributes}",
             self.bits(),
             f64::from(self.samples_per_packet) / 48.0,
         )
     }
+}
+
+/// Writes the signal to a sender's input a packet at a time, `ppm` faster than this machine's oscillator runs.
+fn feed_paced(mut input: ChildStdin, code: PositionCode, packet: usize, ppm: f64) -> std::io::Result<()> {
+    let frame_ns = 1e9 / 48_000.0 / (1.0 + ppm * 1e-6);
+    std::thread::Builder::new().name("paced-signal".into()).spawn(move || {
+        let start = raw_now();
+        let mut frame = 0;
+        while input.write_all(&code.network_bytes(frame, packet)).is_ok() {
+            frame += packet as u64;
+            let due = start + (frame as f64 * frame_ns) as i64;
+            let early = u64::try_from(due - raw_now()).unwrap_or(0);
+            std::thread::sleep(Duration::from_nanos(early));
+        }
+    })?;
+    Ok(())
 }
 
 /// Writes the signal to a sender's input for as long as it reads.

@@ -1,0 +1,32 @@
+use crate::host::Host;
+use crate::process::Process;
+use crate::products::Products;
+use crate::wait::{self, SOON};
+
+/// `wireloom-agent` on a host of the studio, with a session bus of the host's own.
+#[derive(Debug)]
+pub struct Agent {
+    /// The agent.
+    pub process: Process,
+    /// The bus; every program of the host finds it.
+    pub bus: Process,
+}
+
+impl Agent {
+    /// Starts the bus and the agent with these settings, `wireloom.conf`.
+    pub fn start(host: &Host, products: &Products, settings: &str) -> anyhow::Result<Self> {
+        let folder = host.directory().join("home/.config/wireloom");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join("wireloom.conf"), settings)?;
+        let address = format!("--address={}", host.bus_address());
+        let mut bus =
+            host.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
+        wait::until("the session bus", SOON, || {
+            bus.is_alive()?;
+            Ok(host.directory().join("bus").exists().then_some(()))
+        })?;
+        let mut process = host.spawn(products.program("wireloom-agent"), [""; 0])?;
+        process.says("ready", SOON)?;
+        Ok(Self { process, bus })
+    }
+}
