@@ -12,6 +12,7 @@ mod continuity;
 mod control;
 mod control_message;
 mod daemon;
+mod departures;
 mod interfaces;
 mod memory;
 mod passed;

@@ -1,6 +1,5 @@
 //! One network interface: its two sockets and the time stamps of what they send and receive.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::os::fd::{AsRawFd, RawFd};
@@ -8,9 +7,10 @@ use std::os::fd::{AsRawFd, RawFd};
 use anyhow::Context as _;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, SockAddr, Socket, Type};
 use wireloom_clock_page::raw_now;
-use wireloom_ptp::{Token, Transmit};
+use wireloom_ptp::Transmit;
 
 use crate::control_message::{self, Stamps};
+use crate::departures::{Departure, Departures, MAX_PENDING};
 use crate::interfaces::Interface;
 use crate::passed::Passed;
 use crate::phc::{KernelDriver, Stamping, choose_stamping};
@@ -25,12 +25,6 @@ pub const EVENT_PORT: u16 = 319;
 pub const GENERAL_PORT: u16 = 320;
 /// The longest PTP message of any use here is 64 octets; what is longer is cut and then found malformed.
 pub const BUFFER_BYTES: usize = 1536;
-/// A transmit time stamp that has not come by then will not come (`ptp` section 12).
-const STAMP_PATIENCE_NS: i64 = 100_000_000;
-/// After this many stamps missing in a row, and none ever seen, the interface has none.
-const MISSES_TO_GIVE_UP: u32 = 3;
-/// Event messages waiting for their stamp; at 128 a second none waits longer than patience allows.
-const MAX_PENDING: usize = 64;
 
 /// What a port has counted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
@@ -58,23 +52,6 @@ pub struct Datagram {
     pub stamps: Stamps,
 }
 
-/// When an event message left.
-#[derive(Debug, Clone, Copy)]
-pub enum Departure {
-    /// By a time stamp.
-    Stamped(Token, Stamps),
-    /// In CLOCK_MONOTONIC_RAW, in the middle of the system call that sent it, for want of a stamp.
-    Assumed(Token, i64),
-}
-
-#[derive(Debug)]
-struct Pending {
-    id: u32,
-    token: Token,
-    midpoint: i64,
-    deadline: i64,
-}
-
 /// An interface in use.
 #[derive(Debug)]
 pub struct Port {
@@ -86,10 +63,8 @@ pub struct Port {
     pub counters: PortCounters,
     event: Socket,
     general: Socket,
-    pending: VecDeque<Pending>,
-    next_id: u32,
-    misses: u32,
-    stamps_seen: bool,
+    departures: Departures,
+    told_no_stamps: bool,
 }
 
 impl Port {
@@ -104,10 +79,8 @@ impl Port {
             counters: PortCounters::default(),
             event,
             general,
-            pending: VecDeque::new(),
-            next_id: 0,
-            misses: 0,
-            stamps_seen: false,
+            departures: Departures::default(),
+            told_no_stamps: false,
         };
         port.request_stamps().with_context(|| format!("asking for time stamps on {}", interface.name))?;
         Ok(port)
@@ -138,30 +111,27 @@ impl Port {
             let control = control.get(..message.control_length).unwrap_or_default();
             let Some(id) = control_message::departure_id(control) else { continue };
             let stamps = control_message::stamps(control);
-            let Some(position) = self.pending.iter().position(|sent| sent.id == id) else { continue };
-            let Some(sent) = self.pending.remove(position) else { continue };
-            self.misses = 0;
-            self.stamps_seen = true;
-            return Some(Departure::Stamped(sent.token, stamps));
+            if let Some(departure) = self.departures.handle_stamp(id, stamps) {
+                return Some(departure);
+            }
         }
         None
     }
 
-    /// Gives up waiting, at `now`, for a stamp that is late: the departure is assumed.
+    /// Gives up waiting, at `now`, for a stamp that is late: the departure is assumed. Call until `None`.
     pub fn give_up(&mut self, now: i64) -> Option<Departure> {
-        self.pending.front().filter(|sent| sent.deadline <= now)?;
-        let late = self.pending.pop_front()?;
-        self.counters.transmit_stamp_missing += 1;
-        self.misses = self.misses.saturating_add(1);
-        if self.misses == MISSES_TO_GIVE_UP && !self.stamps_seen {
+        let departure = self.departures.give_up(now)?;
+        self.counters.transmit_stamp_missing = self.departures.missing;
+        if self.departures.has_no_stamps() && !self.told_no_stamps {
+            self.told_no_stamps = true;
             tracing::warn!(interface = %self.interface.name, "no transmit time stamps: accuracy suffers");
         }
-        Some(Departure::Assumed(late.token, late.midpoint))
+        Some(departure)
     }
 
     /// When [`Port::give_up`] is due next.
     pub fn next_deadline(&self) -> Option<i64> {
-        self.pending.front().map(|sent| sent.deadline)
+        self.departures.next_deadline()
     }
 
     /// Sends a message. An event message's departure comes later, or now where there are no stamps.
@@ -180,8 +150,7 @@ impl Port {
             self.counters.send_failed += 1;
             if message.event {
                 // Whether the kernel counted this one is not known: begin to count anew.
-                self.pending.clear();
-                self.next_id = 0;
+                self.departures.restart();
                 let _ = self.request_stamps();
             }
             return None;
@@ -190,18 +159,7 @@ impl Port {
         if !message.event {
             return None;
         }
-        if self.pending.len() >= MAX_PENDING {
-            self.pending.pop_front();
-            self.counters.transmit_stamp_missing += 1;
-        }
-        let id = self.next_id;
-        self.next_id = self.next_id.wrapping_add(1);
-        if self.misses >= MISSES_TO_GIVE_UP && !self.stamps_seen {
-            return Some(Departure::Assumed(message.token, midpoint));
-        }
-        let deadline = midpoint + STAMP_PATIENCE_NS;
-        self.pending.push_back(Pending { id, token: message.token, midpoint, deadline });
-        None
+        self.departures.handle_sent(message.token, midpoint)
     }
 
     /// Switches time stamps on; the kernel's numbering of sent messages begins at 0.

@@ -220,6 +220,32 @@ fn interfaces_come_and_go() {
 }
 
 #[test]
+fn sockets_of_the_service_manager_need_no_capability() {
+    let Some(net) = Net::pair() else { return };
+    let activate =
+        ["/usr/bin/systemd-socket-activate", "--datagram", "-l", "0.0.0.0:319", "-l", "0.0.0.0:320"];
+    if !std::path::Path::new(activate[0]).exists() {
+        println!("SKIPPED: systemd-socket-activate is not installed (package systemd)");
+        return;
+    }
+    let _leader = Clock::start(&net, 0, "leader", &leader(""));
+    let drop_capabilities = ["setpriv", "--bounding-set=-net_bind_service,-net_raw,-net_admin"];
+    let starter = [activate.as_slice(), &drop_capabilities].concat();
+    let clock = Clock::start_through(&net, 1, "ours", FOLLOWER, &starter, || {
+        // A packet on a socket is what makes the service manager start the service.
+        let sent = net.on(0, "bash").args(["-c", "echo > /dev/udp/10.77.0.2/319"]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    });
+    let capabilities = std::fs::read_to_string(format!("/proc/{}/status", clock.pid())).unwrap_or_default();
+    let effective = capabilities.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    let effective = u64::from_str_radix(effective.trim(), 16).expect("a mask");
+    assert_eq!(effective >> 10 & 1, 0, "CAP_NET_BIND_SERVICE is still there");
+    let status = clock.wait_for_state("locked");
+    assert_eq!(status["problems"], Value::Array(Vec::new()));
+    assert_eq!(status["interfaces"][0]["counters"]["transmit_stamp_missing"], 0);
+}
+
+#[test]
 fn settings_change_while_it_runs_and_are_remembered() {
     let Some(net) = Net::pair() else { return };
     let first = Clock::start(&net, 0, "first", &leader("priority1 = 100\n"));

@@ -190,12 +190,28 @@ impl Clock {
     /// Starts it on host `number` with a settings file, and waits until it answers. `name` names its files: one
     /// that is started anew under the same name goes on from them.
     pub fn start(net: &Net, number: usize, name: &str, settings: &str) -> Self {
+        Self::start_through(net, number, name, settings, &[], || {})
+    }
+
+    /// As [`Clock::start`], by a program that starts it; `nudge` is called until it answers.
+    pub fn start_through(
+        net: &Net,
+        number: usize,
+        name: &str,
+        settings: &str,
+        starter: &[&str],
+        nudge: impl Fn(),
+    ) -> Self {
         let config = net.file(&format!("{name}.conf"));
         fs::write(&config, settings).expect("written");
         let (page, socket) = (net.file(&format!("{name}.page")), net.file(&format!("{name}.sock")));
         let log = net.file(&format!("{name}.log"));
         let out = File::options().create(true).append(true).open(&log).expect("log file");
-        let mut command = net.on(number, env!("CARGO_BIN_EXE_wireloom-clock"));
+        let program = env!("CARGO_BIN_EXE_wireloom-clock");
+        let mut command = net.on(number, starter.first().copied().unwrap_or(program));
+        if !starter.is_empty() {
+            command.args(&starter[1..]).arg(program);
+        }
         command.arg("--config").arg(config).arg("--page").arg(&page).arg("--socket").arg(&socket);
         command.arg("--state").arg(net.file(&format!("{name}.state")));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(out);
@@ -204,6 +220,7 @@ impl Clock {
         while clock.try_ask("{\"command\":\"status\"}").is_none() {
             let ended = clock.process.0.try_wait().expect("a child of ours");
             assert!(ended.is_none() && start.elapsed() < PATIENCE, "{name} does not run:\n{}", clock.log());
+            nudge();
             sleep(Duration::from_millis(20));
         }
         clock
