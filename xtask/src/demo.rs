@@ -1,19 +1,23 @@
-//! `cargo xtask demo`: streams of a sender that we did not write, through a network that exists only for this, into
-//! PipeWire, and recorded there by an ordinary client; then the recording against what was sent.
+//! `cargo xtask demo`: a network that exists only for this, with a clock that is 80 ppm off, streams of a sender that we
+//! did not write, announced by SAP, heard by the agent, nodes in PipeWire, recorded there by an ordinary client; then
+//! the recording against what was sent.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, anyhow, bail, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use wireloom_lab::isolation::{self, Ending};
 use wireloom_lab::peers::gstreamer;
 use wireloom_lab::scene::{self, Reception};
-use wireloom_lab::wait::SOON;
-use wireloom_lab::{GraphNode, PipeWire, PipeWireOptions, Process, Products, RtpStream, Studio};
+use wireloom_lab::wait::{self, SOON};
+use wireloom_lab::{
+    Agent, Clock, GraphNode, LineState, PipeWire, PipeWireOptions, Products, RtpStream, Studio,
+    clock_differences,
+};
 
 use crate::packages::Use;
 use crate::steps::Steps;
@@ -22,11 +26,15 @@ use crate::{lab, products, setup};
 /// Samples of each stream that are compared.
 const SAMPLES: u64 = 1_000_000;
 /// How often a recording is repeated because the machine stalled.
-const TRIES: usize = 5;
+const TRIES: usize = 8;
 /// Frames recorded beyond these: links are made one after the other, and the group is joined with the first.
 const LEAD_IN: u64 = 36_000;
-/// Latency class in frames: ten milliseconds, because a virtual machine stalls.
-const LATENCY: u32 = 480;
+/// Latency class in frames: twenty milliseconds instead of the usual three, because a virtual machine stalls.
+const LATENCY: u32 = 960;
+/// How much faster than this computer the network's clock runs.
+const PPM: f64 = 80.0;
+/// Long enough to lock with an Announce a second, on a machine that stalls.
+const LOCK: Duration = Duration::from_secs(60);
 /// Where applications of the studio can play to.
 const SPEAKERS: &str = "speakers";
 
@@ -53,46 +61,85 @@ pub fn run(keep: bool) -> anyhow::Result<()> {
 pub fn run_inside(keep: bool, products: PathBuf) -> anyhow::Result<()> {
     let products = Products::new(products);
     let mut studio = Studio::new()?;
-    let stage = studio.host("stage")?;
-    let computer = studio.host("computer")?;
-    let streams = [("Stage box", RtpStream::standard(1, 2)), ("Drums", RtpStream::standard(2, 8))];
+    let outcome = demonstrate(keep, &products, &mut studio);
+    outcome.map_err(|error| anyhow!("{error:#}\n{}", studio.logs()))
+}
 
-    let waiting = spinner("starting PipeWire with the module");
-    let nodes = streams
-        .iter()
-        .enumerate()
-        .map(|(n, (name, stream))| (id(n), scene::receive_node(stream, name, LATENCY)))
-        .collect::<BTreeMap<_, _>>();
+fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::Result<()> {
+    let (clockroom, stage) = (studio.host("clockroom")?, studio.host("stage")?);
+    let computer = studio.host("computer")?;
+
+    let waiting =
+        spinner("starting a clock, 80 ppm fast, and a computer with PipeWire, agent and clock service");
+    let mut leader = Clock::leader(&clockroom, products, 0, 100, PPM)?;
     let options = PipeWireOptions { sinks: vec![SPEAKERS.to_owned()], ..PipeWireOptions::default() };
-    let mut graph = scene::start_module(&computer, &products, &nodes, options)?;
-    let mut found = Vec::new();
-    for (n, (name, stream)) in streams.iter().enumerate() {
-        waiting.set_message(format!("waiting for the node of {name}"));
-        found.push(graph.wait_for_node(&format!("wireloom.{}", id(n)), stream.channels, 0, SOON)?);
+    let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), options)?;
+    let mut follower = Clock::follower(&computer, products, 0)?;
+    let mut agent = Agent::start(&computer, products, &format!("latency-frames = {LATENCY}\n"))?;
+    waiting.finish_and_clear();
+    let waiting = spinner("waiting for the computer to lock to the network's clock");
+    leader.wait_for(LineState::Leader, SOON)?;
+    let line = follower.wait_for(LineState::Locked, LOCK)?;
+    waiting.finish_and_clear();
+
+    let waiting = spinner("starting GStreamer as sender of two announced streams, waiting for their nodes");
+    let streams = [("Stage box", RtpStream::standard(1, 2)), ("Drums", RtpStream::standard(2, 8))];
+    let mut senders = Vec::new();
+    for (name, stream) in &streams {
+        senders.push(gstreamer::paced_sender(&stage, stream, PPM)?);
+        let clock = format!("a=ts-refclk:ptp=IEEE1588-2008:{}:0\r\n", line.leader);
+        let description = stream.named_description(stage.address(), name, &clock);
+        senders.push(gstreamer::announcer(&stage, name, &description)?);
     }
-    waiting.set_message("starting GStreamer as sender");
-    let senders = streams.iter().map(|(_, stream)| gstreamer::sender(&stage, stream));
-    let mut senders = senders.collect::<anyhow::Result<Vec<Process>>>()?;
+    let mut found = Vec::new();
+    for (name, stream) in &streams {
+        found.push(wait::until(&format!("a node for the announced stream {name}"), SOON, || {
+            agent.process.is_alive()?;
+            Ok(graph.node_with("media.name", name)?.filter(|node| node.outputs.len() == stream.channels))
+        })?);
+    }
     waiting.finish_and_clear();
 
     let mut receptions = Vec::new();
     for ((name, stream), node) in streams.iter().zip(&found) {
-        receptions.push(record(&products, &mut graph, node, name, stream)?);
+        receptions.push(record(products, &mut graph, node, name, stream)?);
     }
     for sender in &mut senders {
         sender.is_alive()?;
     }
     println!("{}", table(&streams, &receptions));
-    println!("Streams found     {} of {}", found.len(), streams.len());
-    println!("Clock             free-running on this computer's own time; offset 0 by definition");
+    println!("Streams found     {} of {} announced", found.len(), streams.len());
+    println!("Clock             {}", clock_sentence(&follower, &leader)?);
     for ((name, _), reception) in streams.iter().zip(&receptions) {
         ensure!(reception.comparison.is_exact(), "{name}: {}", reception.comparison);
     }
     isolation::report("the audio was right")?;
     if keep {
-        leave_up(&mut graph, &found, &studio)?;
+        leave_up(&mut graph, &found, studio)?;
     }
     Ok(())
+}
+
+/// State of the computer's line, and how far it is from the leader's at the same moments.
+fn clock_sentence(follower: &Clock, leader: &Clock) -> anyhow::Result<String> {
+    let line = follower.line()?.context("the clock service has no line of the network's time")?;
+    let (ours, theirs) = (follower.page()?, leader.page()?);
+    let missing = "a line vanished from a clock page";
+    let values = clock_differences(
+        40,
+        || ours.line(line.source).context(missing),
+        |raw| Ok(theirs.line(line.source).context(missing)?.at(raw).as_nanos()),
+    )?;
+    Ok(format!(
+        "{:?} to {} ({:?}), {:+.2} ppm; offset {:.1} us (median of {}), bound {:.1} us",
+        line.state,
+        line.leader,
+        line.source,
+        line.frequency().0 as f64 / 65_536.0,
+        values[values.len() / 2] as f64 / 1e3,
+        values.len(),
+        line.error_bound_ns as f64 / 1e3
+    ))
 }
 
 /// Records one stream; again when a stall of the machine left gaps in it.
@@ -154,18 +201,16 @@ fn leave_up(graph: &mut PipeWire<'_>, nodes: &[GraphNode], studio: &Studio) -> a
          \n  pw-link -l      what is linked\
          \n  pw-top          what runs\
          \n  helvum          the graph, to draw links in\
+         \n  wireloom list   devices and streams (with DBUS_SESSION_BUS_ADDRESS={})\
          \n\nIts logs are in {}/*/log.",
         graph.host().directory().display(),
+        graph.host().bus_address(),
         studio.directory().display(),
     );
     loop {
         graph.daemon.is_alive()?;
         std::thread::sleep(Duration::from_secs(1));
     }
-}
-
-fn id(number: usize) -> String {
-    format!("demo-{}.tx", number + 1)
 }
 
 fn spinner(message: &str) -> ProgressBar {

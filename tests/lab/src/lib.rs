@@ -26,7 +26,7 @@ mod timer;
 pub mod wait;
 
 pub use agent::Agent;
-pub use clock::Clock;
+pub use clock::{Clock, differences as clock_differences};
 pub use comparison::{Comparison, Gap, Slip};
 pub use host::Host;
 pub use peers::RtpStream;
@@ -37,3 +37,4 @@ pub use recording::Recording;
 pub use signal::PositionCode;
 pub use studio::Studio;
 pub use timer::BareTimer;
+pub use wireloom_clock_page::LineState;
