@@ -44,6 +44,7 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "ffmpeg", "another sender and receiver that we did not write"),
     package(Use::Test, "tshark", "decodes what we send"),
     package(Use::Test, "gcc-aarch64-linux-gnu", "links the protocol crates' tests for ARM"),
+    package(Use::Test, "valgrind", "sees what a module that is loaded and unloaded leaves behind"),
     package(Use::Test, "libc6-dev-arm64-cross", "the C library those tests run on"),
     package(Use::Test, "qemu-user", "runs them"),
 ];

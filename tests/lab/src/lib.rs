@@ -12,6 +12,7 @@ mod agent;
 pub mod checks;
 mod clock;
 mod comparison;
+mod compile;
 mod host;
 pub mod isolation;
 pub mod peers;

@@ -1,4 +1,4 @@
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +26,8 @@ pub struct PipeWireOptions {
     pub sinks: Vec<String>,
     /// Whether there is a driver for nodes that have none of their own.
     pub dummy_driver: bool,
+    /// Variables of the daemon's environment.
+    pub environment: Vec<(String, OsString)>,
 }
 
 impl Default for PipeWireOptions {
@@ -36,6 +38,7 @@ impl Default for PipeWireOptions {
             modules: Vec::new(),
             sinks: Vec::new(),
             dummy_driver: true,
+            environment: Vec::new(),
         }
     }
 }
@@ -67,7 +70,7 @@ impl<'a> PipeWire<'a> {
         let configuration = host.directory().join("pipewire.conf");
         std::fs::write(&configuration, options.configuration())?;
         let mut command = host.command("pipewire");
-        command.arg("-c").arg(&configuration);
+        command.arg("-c").arg(&configuration).envs(options.environment.iter().cloned());
         if !options.module_folders.is_empty() {
             let system = host.run("pkg-config", ["--variable=moduledir", "libpipewire-0.3"])?;
             let folders = options.module_folders.iter().cloned().chain([PathBuf::from(system.trim())]);

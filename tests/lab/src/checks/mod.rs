@@ -4,8 +4,11 @@ mod clock;
 mod discovery;
 mod graph;
 mod network;
+mod panic;
 mod peers;
+mod realtime;
 mod receive;
+mod reload;
 mod stock;
 mod transmit;
 mod two_hosts;
@@ -62,6 +65,13 @@ pub const CHECKS: &[Check] = &[
         about: "an announced stream becomes a node and is heard exactly",
         run: discovery::run,
     },
+    Check {
+        name: "realtime",
+        about: "our code on the data loop never allocates, locks or waits",
+        run: realtime::run,
+    },
+    Check { name: "panic", about: "a bug of ours silences one node and nothing else", run: panic::run },
+    Check { name: "reload", about: "the module loads and unloads without a trace", run: reload::run },
 ];
 
 /// Finds a check by name.

@@ -1,0 +1,71 @@
+use std::collections::BTreeMap;
+
+use anyhow::{Context, ensure};
+use wireloom_wanted::ClockRelation;
+
+use crate::compile;
+use crate::host::Host;
+use crate::peers::RtpStream;
+use crate::pipewire::{PipeWire, PipeWireOptions};
+use crate::products::Products;
+use crate::scene;
+use crate::studio::Studio;
+use crate::wait::SOON;
+
+/// Frames that are sent and received in each mode while the guard watches.
+const FRAMES: u64 = 96_000;
+/// A run in which our code ran less often than this on the data loop shows nothing.
+const SECTIONS: u64 = 1000;
+
+/// Streams are sent and received, locked and resampled, in a daemon into which a guard is preloaded that aborts it
+/// when our code on the data loop allocates, takes a lock, waits or makes a system call that is not allowed.
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let computer = studio.host("computer")?;
+    let guard = compile::c_source("rt-guard.c", computer.directory(), &["-shared", "-fPIC", "-ldl"])?;
+    let mut remarks = Vec::new();
+    for (mode, clock) in [("locked", ClockRelation::Same), ("adaptive", ClockRelation::Other)] {
+        let options = PipeWireOptions {
+            environment: vec![("LD_PRELOAD".to_owned(), guard.clone().into_os_string())],
+            ..PipeWireOptions::default()
+        };
+        let sections = watched_run(&computer, products, mode, clock, options)?;
+        ensure!(sections > SECTIONS, "the guard watched only {sections} sections");
+        remarks.push(format!("{sections} sections {mode}"));
+    }
+    Ok(remarks.join(", "))
+}
+
+/// One host sends to itself; returns how often our code ran on the data loop.
+fn watched_run(
+    computer: &Host,
+    products: &Products,
+    mode: &str,
+    clock: ClockRelation,
+    options: PipeWireOptions,
+) -> anyhow::Result<u64> {
+    let stream = RtpStream::standard(1, 8);
+    let mut heard = scene::receive_node(&stream, "Lab", 480);
+    (heard.clock, heard.media.offset) = (clock, Some(0));
+    let sent = scene::transmit_node(&stream, "Lab");
+    let nodes = BTreeMap::from([("lab.tx".to_owned(), heard), ("lab.rx".to_owned(), sent)]);
+    let mut graph = scene::start_module(computer, products, &nodes, options)?;
+    let input = graph.wait_for_node("wireloom.lab.rx", 0, 8, SOON)?;
+    let output = graph.wait_for_node("wireloom.lab.tx", 8, 0, SOON)?;
+    let (_player, player) = graph.player(products, "player", &stream.code())?;
+    graph.link(&player, &input)?;
+    let mut recorder = graph.recorder(products, "recorder", 8)?;
+    graph.link(&output, &recorder.node.clone())?;
+    recorder.record(FRAMES, |_| {})?;
+    let found = graph.node("wireloom.lab.tx")?.context("the node vanished")?;
+    ensure!(found.info["props"]["wireloom.mode"] == mode, "read {}", found.info["props"]["wireloom.mode"]);
+    recorder.finish()?;
+    farewell(&mut graph)
+}
+
+fn farewell(graph: &mut PipeWire<'_>) -> anyhow::Result<u64> {
+    graph.daemon.interrupt()?;
+    let log = graph.daemon.log();
+    let said = log.lines().find_map(|line| line.strip_prefix("rt-guard: watched "));
+    let said = said.with_context(|| format!("the guard said no farewell:\n{log}"))?;
+    Ok(said.split(' ').next().unwrap_or_default().parse()?)
+}
