@@ -9,7 +9,7 @@ pub(crate) const GROUP: &str = "wireloom.network";
 /// Above sound cards and JACK tunnels, below the dummy driver of PipeWire 1.2 and later.
 const DRIVER_PRIORITY: &str = "100000";
 /// Below anything that a session manager could prefer.
-const SESSION_PRIORITY: &str = "100";
+const SESSION_PRIORITY: &str = "-100";
 
 /// Name of a protocol as properties spell it.
 fn protocol(protocol: Protocol) -> &'static str {

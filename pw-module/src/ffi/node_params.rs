@@ -260,9 +260,33 @@ impl NodeObject {
             spa::SPA_PARAM_PortConfig | spa::SPA_PARAM_Props => {}
             _ => return -libc::ENOENT,
         }
-        self.params.borrow_mut().serial += 1;
+        let in_use = {
+            let mut state = self.params.borrow_mut();
+            state.serial += 1;
+            state.ports.iter().any(|port| port.has_format)
+        };
         self.emit_info();
+        if id == spa::SPA_PARAM_PortConfig && !in_use {
+            // WirePlumber 0.4 waits until it sees ports change after it has configured them.
+            for port in 0..self.config.ports.len() {
+                self.withdraw_port(port);
+            }
+            for port in 0..self.config.ports.len() {
+                self.emit_port(port);
+            }
+        }
         0
+    }
+
+    /// Tells every listener that a port is gone.
+    fn withdraw_port(&self, port: usize) {
+        let direction = self.spa_direction();
+        self.for_each_listener(|events, data| {
+            if let Some(f) = events.port_info {
+                // SAFETY: as in `emit_info`; null removes the port (spa/node/node.h).
+                unsafe { f(data, direction, port as u32, std::ptr::null()) };
+            }
+        });
     }
 
     /// # Safety
