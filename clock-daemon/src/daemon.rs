@@ -3,10 +3,13 @@
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use wireloom_clock_page::{Line, LineState, Source, raw_now, realtime_raw_pair};
+use wireloom_clock_page::{Line, LineState, Reader, Source, raw_now, realtime_raw_pair};
 use wireloom_ptp::{Event, PortState};
 use wireloom_units::{ClockIdentity, TaiTime};
 
@@ -84,6 +87,9 @@ impl Daemon {
         let signals = sys::termination_signals().context("waiting for signals")?;
         let network = sys::network_changes().context("listening for changes of the network (netlink)")?;
         let control = Control::bind(&settings.socket)?;
+        if is_published(&settings.page) {
+            bail!("another wireloom-clock publishes {}", settings.page.display());
+        }
         let mut publisher = Publisher::create(&settings.page)?;
         let mut clocks = Clocks::new(settings.utc_offset, settings.uses(SourceKind::System));
         if settings.uses(SourceKind::Phc) {
@@ -470,6 +476,10 @@ impl Daemon {
             Stamping::Software(why) => ("software", why.words()),
         };
         tracing::info!(interface = %interface.name, address = %interface.address, stamps, why, "in use");
+        if Path::new("/sys/class/net").join(&interface.name).join("wireless").exists() {
+            let name = &interface.name;
+            tracing::warn!(interface = %name, "Wi-Fi delays packets by milliseconds: expect no sample accuracy");
+        }
         if let Some(slot) = self.ports.get_mut(index) {
             *slot = Some(port);
         }
@@ -625,6 +635,17 @@ impl Daemon {
     fn port_mut(&mut self, index: usize) -> Option<&mut Port> {
         self.ports.get_mut(index)?.as_mut()
     }
+}
+
+/// Whether a living process publishes the page at `path`: its heart beats while we look.
+fn is_published(path: &Path) -> bool {
+    let Ok(reader) = Reader::open(path) else { return false };
+    let beat = reader.heartbeat();
+    if !reader.is_alive(raw_now()) {
+        return false;
+    }
+    thread::sleep(Duration::from_nanos(2 * BEAT_NS.unsigned_abs()));
+    reader.heartbeat() != beat
 }
 
 /// Whether the page should carry a line of `source`.

@@ -2,6 +2,8 @@
 
 mod net;
 
+use std::io::Write as _;
+use std::os::unix::net::UnixStream;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -179,6 +181,49 @@ fn noise_is_of_every_kind() {
         "impersonation"
     );
     noise::send_if_ordered().expect("a socket that sends");
+}
+
+#[test]
+fn silent_and_greedy_clients_do_not_hold_it_up() {
+    let Some(net) = Net::pair() else { return };
+    let _leader = Clock::start(&net, 0, "leader", &leader(""));
+    let clock = Clock::start(&net, 1, "ours", FOLLOWER);
+    let socket = net.file("ours.sock");
+    let silent: Vec<UnixStream> = (0..10).filter_map(|_| UnixStream::connect(&socket).ok()).collect();
+    assert_eq!(silent.len(), 10);
+    // Asks without end, reads nothing.
+    let mut greedy = UnixStream::connect(&socket).expect("served");
+    greedy.set_nonblocking(true).expect("possible");
+    let mut closed = false;
+    let status = clock.wait_for("locked", |status| {
+        for _ in 0..200 {
+            let written = greedy.write(b"{\"command\":\"status\"}\n");
+            closed |= written.is_err_and(|error| error.kind() != std::io::ErrorKind::WouldBlock);
+        }
+        status["clock"]["state"] == "locked"
+    });
+    assert!(closed, "a client that never reads is closed");
+    assert_eq!(status["clock"]["counters"]["windows_empty"], 0, "{status:#}");
+    assert!(clock.reader().is_alive(raw_now()));
+}
+
+#[test]
+fn a_second_daemon_does_not_take_the_page_of_a_living_one() {
+    let Some(net) = Net::pair() else { return };
+    let clock = Clock::start(&net, 0, "ours", FOLLOWER);
+    let refused = |socket: &str| {
+        let mut command = net.on(0, env!("CARGO_BIN_EXE_wireloom-clock"));
+        command.arg("--config").arg(net.file("ours.conf")).arg("--page").arg(&clock.page);
+        command.arg("--state").arg(net.file("other.state")).arg("--socket").arg(net.file(socket));
+        let output = command.output().expect("started");
+        assert!(!output.status.success());
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let reader = clock.reader();
+    assert!(refused("other.sock").contains("another wireloom-clock publishes"));
+    assert!(refused("ours.sock").contains("another wireloom-clock serves"));
+    assert!(!reader.is_replaced());
+    assert!(!net.file("other.sock").exists());
 }
 
 fn resident_kib(clock: &Clock) -> u64 {

@@ -257,7 +257,7 @@ impl Clock {
     }
 
     /// Waits until the status is as wanted, and gives it.
-    pub fn wait_for(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub fn wait_for(&self, what: &str, mut wanted: impl FnMut(&Value) -> bool) -> Value {
         let start = Instant::now();
         loop {
             let status = self.status();
