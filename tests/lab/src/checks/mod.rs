@@ -1,6 +1,7 @@
 //! What the lab checks, one entry a feature; each runs in a studio of its own.
 
 mod clock;
+mod desktop;
 mod discovery;
 mod graph;
 mod network;
@@ -72,6 +73,11 @@ pub const CHECKS: &[Check] = &[
     },
     Check { name: "panic", about: "a bug of ours silences one node and nothing else", run: panic::run },
     Check { name: "reload", about: "the module loads and unloads without a trace", run: reload::run },
+    Check {
+        name: "desktop",
+        about: "WirePlumber and Pulse take a desktop node for a device, never for the default",
+        run: desktop::run,
+    },
 ];
 
 /// Finds a check by name.

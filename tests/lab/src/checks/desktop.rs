@@ -1,0 +1,77 @@
+use std::collections::BTreeMap;
+
+use anyhow::ensure;
+use wireloom_wanted::{ClockRelation, Show};
+
+use crate::host::Host;
+use crate::peers::RtpStream;
+use crate::pipewire::PipeWireOptions;
+use crate::products::Products;
+use crate::scene;
+use crate::studio::Studio;
+use crate::wait::{self, SOON};
+
+/// A sink that stands in for a sound card.
+const CARD: &str = "card";
+
+/// With WirePlumber and the Pulse server: desktop nodes are ordinary devices with format and channels, an application
+/// of the desktop plays to one, and none becomes the default although the card asks for nothing.
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let computer = studio.host("computer")?;
+    let stream = RtpStream::standard(1, 2);
+    let mut heard = scene::receive_node(&stream, "Lab in", 480);
+    (heard.clock, heard.media.offset, heard.show) = (ClockRelation::Same, Some(0), Show::Desktop);
+    let mut sent = scene::transmit_node(&stream, "Lab out");
+    sent.show = Show::Desktop;
+    let nodes = BTreeMap::from([("lab.tx".to_owned(), heard), ("lab.rx".to_owned(), sent)]);
+    let options = PipeWireOptions { sinks: vec![CARD.to_owned()], ..PipeWireOptions::default() };
+    let mut graph = scene::start_module(&computer, products, &nodes, options)?;
+    let address = format!("--address={}", computer.bus_address());
+    let mut bus =
+        computer.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
+    wait::until("the session bus", SOON, || {
+        bus.is_alive()?;
+        Ok(computer.directory().join("bus").exists().then_some(()))
+    })?;
+    // What systemd has there, and WirePlumber wants to watch.
+    let folders = ["seats", "sessions", "users", "machines"].map(|name| format!("/run/systemd/{name}"));
+    computer.run("mkdir", ["-p".to_owned()].iter().chain(&folders))?;
+    let mut manager = computer.spawn("wireplumber", [""; 0])?;
+    let mut pulse = computer.spawn("pipewire-pulse", [""; 0])?;
+
+    for (kind, name) in [("sinks", "wireloom.lab.rx"), ("sources", "wireloom.lab.tx")] {
+        wait::until(&format!("{name} among the {kind} of the desktop"), SOON, || {
+            graph.daemon.is_alive()?;
+            manager.is_alive()?;
+            pulse.is_alive()?;
+            Ok(pactl(&computer, &["list", "short", kind])?.filter(|list| {
+                list.lines().any(|line| line.contains(name) && line.contains("float32le 2ch 48000Hz"))
+            }))
+        })?;
+    }
+    let mut player =
+        computer.spawn("paplay", ["--raw", "--device=wireloom.lab.rx", "--rate=48000", "/dev/zero"])?;
+    wait::until("an application playing to the network", SOON, || {
+        player.is_alive()?;
+        let node = graph.node("wireloom.lab.rx")?;
+        Ok(node.filter(|node| node.info["state"] == "running" && links(&computer).contains("paplay")))
+    })?;
+    let default = pactl(&computer, &["get-default-sink"])?.unwrap_or_default();
+    ensure!(default.trim() == CARD, "the default sink is {default}");
+    let source = pactl(&computer, &["get-default-source"])?.unwrap_or_default();
+    ensure!(!source.contains("wireloom"), "the default source is {source}");
+    let log = manager.log();
+    let failed = log.lines().find(|line| line.contains("failed to activate"));
+    ensure!(failed.is_none(), "WirePlumber: {failed:?}");
+    Ok(format!("played to as a device; the default sink is {}", default.trim()))
+}
+
+/// What `pactl` says; nothing while the server does not answer yet.
+fn pactl(host: &Host, arguments: &[&str]) -> anyhow::Result<Option<String>> {
+    let output = host.command("pactl").args(arguments).output()?;
+    Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
+}
+
+fn links(host: &Host) -> String {
+    host.run("pw-link", ["-l"]).unwrap_or_default()
+}
