@@ -69,7 +69,7 @@ impl Announcer {
             announced.sent += 1;
             let wait = EARLY.get(announced.sent).copied().unwrap_or_else(|| {
                 let tenth = PERIOD.0 / 10;
-                Nanos(PERIOD.0 - tenth + u64::from(jitter()) * 2 * tenth / u64::from(u32::MAX))
+                Nanos(PERIOD.0 - tenth + u64::from(jitter()) % (2 * tenth))
             });
             announced.due = now.plus(wait);
         }

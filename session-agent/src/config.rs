@@ -152,6 +152,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_the_defaults() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        write(directory.path(), "wireloom.conf", include_str!("../../data/wireloom.conf"));
+        let loaded = load(&[directory.path().to_owned()]);
+        assert_eq!((loaded.warnings, loaded.settings), (Vec::new(), Settings::default()));
+    }
+
+    #[test]
     fn the_override_replaces_every_default_place() {
         let env = |name: &str| (name == "WIRELOOM_CONFIG_DIR").then(|| OsString::from("/a:/b"));
         assert_eq!(directories(env), [PathBuf::from("/a"), PathBuf::from("/b")]);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use wireloom_dbus::{BUS_NAME, ROOT_PATH};
+use zbus::fdo::{RequestNameFlags, RequestNameReply};
 use zbus::{Connection, connection, fdo};
 
 use super::{clock, device, interface, job, manager, object_path, statistics, stream};
@@ -22,15 +23,14 @@ pub struct Taken;
 /// Connects to the session bus and serves the Manager. The name is asked for without waiting or replacing.
 pub async fn connect(core: &Core, world: &World) -> zbus::Result<Result<Connection, Taken>> {
     let manager = manager::Manager { view: world.manager.clone(), core: core.clone() };
-    let built = connection::Builder::session()
+    let connection = connection::Builder::session()
         .serve_at(ROOT_PATH, fdo::ObjectManager)
         .serve_at(ROOT_PATH, manager)
-        .name(BUS_NAME)
         .build()
-        .await;
-    match built {
-        Ok(connection) => Ok(Ok(connection)),
-        Err(zbus::Error::NameTaken) => Ok(Err(Taken)),
+        .await?;
+    match connection.request_name_with_flags(BUS_NAME, RequestNameFlags::DO_NOT_QUEUE).await {
+        Ok(RequestNameReply::PrimaryOwner | RequestNameReply::AlreadyOwner) => Ok(Ok(connection)),
+        Ok(_) | Err(zbus::Error::NameTaken) => Ok(Err(Taken)),
         Err(error) => Err(error),
     }
 }

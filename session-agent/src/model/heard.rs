@@ -224,7 +224,11 @@ impl Model {
     }
 
     fn new_id(&self, key: &str) -> String {
-        let free = |id: &String| !self.streams.contains_key(id) && !self.saved.streams.contains_key(id);
+        // A kept node of which nothing was saved can only be known by this very hash.
+        let free = |id: &String| {
+            let kept = self.streams.get(id).is_none_or(|stream| stream.origin == Origin::Kept);
+            kept && !self.saved.streams.contains_key(id)
+        };
         let tries = (0..16).map(|attempt| identity::stream_id(key, attempt));
         tries.clone().find(free).unwrap_or_else(|| identity::stream_id(key, 0))
     }
