@@ -1,26 +1,80 @@
 //! The wireloom command.
+//!
+//! Not responsible for: the network, or anything the agent does. A D-Bus client only, but for `inspect`.
+
+#![forbid(unsafe_code)]
+
+mod client;
+mod failure;
+mod generate;
+mod inspect;
+mod list;
+mod output;
+mod show;
+mod stream;
+mod watch;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-mod inspect;
+use crate::output::Output;
 
 /// Audio streams of the network in the PipeWire graph.
 #[derive(Debug, Parser)]
 #[command(name = "wireloom", version, arg_required_else_help = true)]
 struct Arguments {
+    #[command(flatten)]
+    output: Output,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List streams, devices, clocks or network interfaces
+    List(list::List),
+    /// Show everything about one stream, device, clock or network interface
+    Show(show::Show),
+    /// Print what changes, until interrupted
+    Watch(watch::Watch),
+    /// Make, add and remove streams
+    #[command(subcommand)]
+    Stream(stream::Stream),
+    /// Show the clocks and which one counts
+    Clock,
+    /// Show the network interfaces, or choose those that are used
+    Interface(list::Interface),
     Inspect(inspect::Inspect),
+    /// Print a completion script for a shell
+    Completions(generate::Completions),
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+    /// Print names for completion scripts
+    #[command(hide = true)]
+    Complete(generate::Complete),
 }
 
 fn main() -> ExitCode {
-    match Arguments::parse().command {
-        Command::Inspect(inspect) => inspect.run(),
+    let Arguments { output, command } = Arguments::parse();
+    let result = match command {
+        Command::Inspect(inspect) => return inspect.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man => generate::man(),
+        Command::Complete(complete) => client::block_on(complete.run()),
+        Command::List(list) => client::block_on(list.run(&output)),
+        Command::Show(show) => client::block_on(show.run(&output)),
+        Command::Watch(watch) => client::block_on(watch.run(&output)),
+        Command::Stream(stream) => client::block_on(stream.run(&output)),
+        Command::Clock => client::block_on(list::clocks(&output)),
+        Command::Interface(interface) => client::block_on(interface.run(&output)),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("wireloom: {failure}");
+            ExitCode::from(failure.code())
+        }
     }
 }

@@ -1,0 +1,97 @@
+use std::fmt;
+
+/// Why a command did not do what was asked, with the exit status that scripts rely on.
+#[derive(Debug)]
+pub enum Failure {
+    /// It did not work: 1.
+    Failed(String),
+    /// It was asked wrongly: 2.
+    Usage(String),
+    /// There is no such thing: 3.
+    NotFound(String),
+    /// The agent does not answer: 4.
+    NoAgent(String),
+    /// It took too long: 124.
+    Timeout(String),
+}
+
+impl Failure {
+    pub const fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NotFound(_) => 3,
+            Self::NoAgent(_) => 4,
+            Self::Timeout(_) => 124,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(text) | Self::Usage(text) | Self::NotFound(text) | Self::Timeout(text) => {
+                f.write_str(text)
+            }
+            Self::NoAgent(why) => write!(
+                f,
+                "the Wireloom agent does not answer ({why}).\n\
+                 Start it with:  systemctl --user start wireloom\n\
+                 and see what it says with:  journalctl --user -u wireloom"
+            ),
+        }
+    }
+}
+
+impl From<wireloom_dbus::Error> for Failure {
+    fn from(error: wireloom_dbus::Error) -> Self {
+        use wireloom_dbus::Error;
+        match error {
+            Error::NotFound(text) => Self::NotFound(text),
+            Error::Timeout(text) => Self::Timeout(text),
+            Error::NotReady(text) => Self::Failed(format!("not now: {text}")),
+            Error::AddressConflict(text)
+            | Error::NoBandwidth(text)
+            | Error::FormatMismatch(text)
+            | Error::InProgress(text)
+            | Error::Failed(text) => Self::Failed(text),
+            Error::ZBus(error) => error.into(),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<zbus::Error> for Failure {
+    fn from(error: zbus::Error) -> Self {
+        let (name, text) = match &error {
+            zbus::Error::MethodError(name, text, _) => (name.as_str(), text.clone().unwrap_or_default()),
+            zbus::Error::FDO(error) => return fdo(error),
+            other => return Self::NoAgent(other.to_string()),
+        };
+        match name.rsplit('.').next() {
+            Some("ServiceUnknown" | "NameHasNoOwner" | "NoReply" | "Disconnected") => Self::NoAgent(text),
+            _ if name.contains(".Spawn.") => Self::NoAgent(text),
+            Some("InvalidArgs") => Self::Usage(text),
+            Some("UnknownObject") => Self::NotFound("it is gone".to_owned()),
+            _ => Self::Failed(text),
+        }
+    }
+}
+
+impl From<zbus::fdo::Error> for Failure {
+    fn from(error: zbus::fdo::Error) -> Self {
+        fdo(&error)
+    }
+}
+
+fn fdo(error: &zbus::fdo::Error) -> Failure {
+    use zbus::fdo::Error;
+    match error {
+        Error::InvalidArgs(text) => Failure::Usage(text.clone()),
+        Error::UnknownObject(_) => Failure::NotFound("it is gone".to_owned()),
+        Error::ServiceUnknown(text) | Error::NameHasNoOwner(text) | Error::NoReply(text) => {
+            Failure::NoAgent(text.clone())
+        }
+        other => Failure::Failed(other.to_string()),
+    }
+}

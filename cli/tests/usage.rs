@@ -1,0 +1,52 @@
+//! The command as scripts see it: exit status, streams of output, generated text. No agent runs here.
+
+use std::process::{Command, Output};
+
+fn wireloom(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wireloom"))
+        .args(arguments)
+        .env("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent/bus")
+        .output()
+        .expect("wireloom can be run")
+}
+
+#[test]
+fn without_an_agent_it_says_how_to_start_one() {
+    for arguments in [&["list"][..], &["clock"], &["show", "Drums"], &["stream", "create", "Drums"]] {
+        let output = wireloom(arguments);
+        assert_eq!(output.status.code(), Some(4), "{arguments:?}");
+        assert!(output.stdout.is_empty());
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains("systemctl --user start wireloom"), "{text}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    for arguments in [&[][..], &["list", "chairs"], &["stream", "create"], &["list", "--wait", "0"]] {
+        assert_eq!(wireloom(arguments).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn completions_and_manual_name_every_command() {
+    let help = String::from_utf8_lossy(&wireloom(&["--help"]).stdout).into_owned();
+    let manual = String::from_utf8_lossy(&wireloom(&["man"]).stdout).into_owned();
+    let scripts = ["bash", "zsh", "fish"].map(|shell| {
+        let output = wireloom(&["completions", shell]);
+        assert!(output.status.success());
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    });
+    for command in ["list", "show", "watch", "stream", "clock", "interface", "inspect", "completions"] {
+        assert!(help.contains(&format!("  {command} ")), "--help: {command}");
+        assert!(manual.contains(command), "manual: {command}");
+        assert!(scripts.iter().all(|script| script.contains(command)), "completions: {command}");
+    }
+    assert!(!help.contains("  man "), "hidden");
+}
+
+#[test]
+fn names_for_completion_never_keep_a_shell_waiting() {
+    let output = wireloom(&["complete", "streams"]);
+    assert!(output.status.success() && output.stdout.is_empty());
+}
