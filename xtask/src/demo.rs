@@ -11,11 +11,11 @@ use anyhow::{Context, anyhow, bail, ensure};
 use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use wireloom_lab::isolation::{self, Ending};
-use wireloom_lab::peers::gstreamer;
+use wireloom_lab::peers::gstreamer::{self, PacedSender};
 use wireloom_lab::scene::{self, Reception};
 use wireloom_lab::wait::{self, SOON};
 use wireloom_lab::{
-    Agent, Clock, GraphNode, LineState, PipeWire, PipeWireOptions, Products, RtpStream, Studio,
+    Agent, Clock, GraphNode, LineState, PipeWire, PipeWireOptions, Process, Products, RtpStream, Studio,
     clock_differences,
 };
 
@@ -84,12 +84,12 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
 
     let waiting = spinner("starting GStreamer as sender of two announced streams, waiting for their nodes");
     let streams = [("Stage box", RtpStream::standard(1, 2)), ("Drums", RtpStream::standard(2, 8))];
-    let mut senders = Vec::new();
+    let (mut senders, mut announcers) = (Vec::new(), Vec::new());
     for (name, stream) in &streams {
-        senders.push(gstreamer::paced_sender(&stage, stream, PPM)?);
+        senders.push(gstreamer::paced_sender(&stage, products, stream, PPM)?);
         let clock = format!("a=ts-refclk:ptp=IEEE1588-2008:{}:0\r\n", line.leader);
         let description = stream.named_description(stage.address(), name, &clock);
-        senders.push(gstreamer::announcer(&stage, name, &description)?);
+        announcers.push(gstreamer::announcer(&stage, name, &description)?);
     }
     let mut found = Vec::new();
     for (name, stream) in &streams {
@@ -104,9 +104,8 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
     for ((name, stream), node) in streams.iter().zip(&found) {
         receptions.push(record(products, &mut graph, node, name, stream)?);
     }
-    for sender in &mut senders {
-        sender.is_alive()?;
-    }
+    senders.iter_mut().try_for_each(PacedSender::is_alive)?;
+    announcers.iter_mut().try_for_each(Process::is_alive)?;
     println!("{}", table(&streams, &receptions));
     println!("Streams found     {} of {} announced", found.len(), streams.len());
     println!("Clock             {}", clock_sentence(&follower, &leader)?);

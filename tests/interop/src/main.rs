@@ -5,6 +5,7 @@
 //! own cycle, and marks the cycles that it was not called in. It links nothing by itself; Ctrl-C ends it.
 #![forbid(unsafe_code)]
 
+mod pacer;
 mod player;
 mod recorder;
 mod stream;
@@ -12,6 +13,7 @@ mod stream;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
+use wireloom_lab::PositionCode;
 
 /// Plays or records what the lab compares.
 #[derive(Parser)]
@@ -36,20 +38,43 @@ enum Role {
         /// The file.
         file: PathBuf,
     },
+    /// Writes a position code to standard output as a device on a network clock would: big-endian integers, a packet at
+    /// a time; needs no PipeWire.
+    Pace {
+        /// Significant bits: 16 or 24.
+        #[arg(long, default_value_t = 24, value_parser = bits)]
+        bits: u32,
+        /// How much faster than this machine's oscillator.
+        #[arg(long, allow_negative_numbers = true)]
+        ppm: f64,
+        /// Frames in a packet.
+        #[arg(long)]
+        packet: usize,
+    },
     /// Plays a position code that starts with its frame 0 in the first cycle.
     Play {
         /// Significant bits: 16 or 24.
-        #[arg(long, default_value_t = 24, value_parser = clap::value_parser!(u32).range(16..=24))]
+        #[arg(long, default_value_t = 24, value_parser = bits)]
         bits: u32,
     },
 }
 
+fn bits(text: &str) -> Result<u32, String> {
+    match text {
+        "16" => Ok(16),
+        "24" => Ok(24),
+        _ => Err("a code has 16 or 24 bits".to_owned()),
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let Arguments { name, channels, latency, role } = Arguments::parse();
-    pipewire::init();
     let client = stream::Client { name, channels, latency };
     match role {
+        Role::Pace { bits, ppm, packet } => {
+            pacer::run(&PositionCode::new(bits, client.channels as usize), packet, ppm)
+        }
         Role::Record { file } => recorder::run(&client, &file),
-        Role::Play { bits } => player::run(&client, bits),
+        Role::Play { bits } => player::run(&client, PositionCode::new(bits, client.channels as usize)),
     }
 }

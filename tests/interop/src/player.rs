@@ -10,8 +10,7 @@ use crate::stream::{Client, Position};
 const DEFAULT_FRAMES: usize = 1024;
 
 /// Plays until Ctrl-C.
-pub fn run(client: &Client, bits: u32) -> anyhow::Result<()> {
-    let code = PositionCode::new(if bits == 16 { 16 } else { 24 }, client.channels as usize);
+pub fn run(client: &Client, code: PositionCode) -> anyhow::Result<()> {
     let main_loop = MainLoopRc::new(None)?;
     // Before there are other threads: they inherit that the signal is blocked, without which it would end us at once.
     let quitting = main_loop.clone();

@@ -29,6 +29,7 @@ pub struct Client {
 impl Client {
     /// A stream that is not connected yet. Ports come from the stream itself, so no session manager is needed.
     pub fn stream(&self, main_loop: &MainLoopRc) -> anyhow::Result<StreamRc> {
+        pipewire::init();
         let context = ContextRc::new(main_loop, None)?;
         let core = context.connect_rc(None).context("connecting to PipeWire")?;
         let properties = properties! {

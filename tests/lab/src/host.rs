@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 
 use anyhow::{Context, bail, ensure};
 
@@ -14,6 +15,9 @@ use crate::studio::ip;
 const FIRST_PROCESS: &str = r#"
     hostname "$1" && mount -t tmpfs tmpfs /run && mkdir /run/wireloom && ip link set lo up && echo ready && exec sleep infinity
 "#;
+
+/// Whether `chrt` works for this user; tried once.
+static MAY_BE_REAL_TIME: OnceLock<bool> = OnceLock::new();
 
 /// A computer of the studio.
 #[derive(Debug)]
@@ -135,9 +139,35 @@ impl Host {
 
     /// Starts a prepared [`Host::command`] and leaves it running; `name` is for its log and for errors.
     pub fn start(&self, name: &str, command: Command) -> anyhow::Result<Process> {
+        self.start_piped(name, command, None, None)
+    }
+
+    /// The same with an input or output of the caller's.
+    pub fn start_piped(
+        &self,
+        name: &str,
+        command: Command,
+        input: Option<Stdio>,
+        output: Option<Stdio>,
+    ) -> anyhow::Result<Process> {
         self.started.set(self.started.get() + 1);
         let log = self.directory.join("log").join(format!("{:03}-{name}.log", self.started.get()));
-        Process::start(&format!("{name} on {}", self.name), command, log)
+        Process::start(&format!("{name} on {}", self.name), command, log, input, output)
+    }
+
+    /// Like [`Host::command`], with real-time priority where this user may have it: what stands for a device must not
+    /// wait for programs that merely happen to run on the same machine.
+    pub fn device_command(&self, program: impl AsRef<OsStr>) -> Command {
+        let may = *MAY_BE_REAL_TIME.get_or_init(|| {
+            let tried = Command::new("chrt").args(["--fifo", "50", "true"]).stderr(Stdio::null()).status();
+            tried.is_ok_and(|status| status.success())
+        });
+        if !may {
+            return self.command(program);
+        }
+        let mut command = self.command("chrt");
+        command.args(["--fifo", "50"]).arg(program);
+        command
     }
 
     /// Runs a program to its end and returns what it printed. Errors: it failed; carries what it said.

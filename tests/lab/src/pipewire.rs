@@ -175,7 +175,7 @@ impl<'a> PipeWire<'a> {
         channels: usize,
         role: [&OsStr; 2],
     ) -> anyhow::Result<Process> {
-        let mut command = self.host.command(products.program("wireloom-lab-client"));
+        let mut command = self.host.device_command(products.program("wireloom-lab-client"));
         command.args(["--name", name, "--channels", &channels.to_string()]).args(role);
         self.host.start(name, command)
     }
@@ -251,7 +251,8 @@ context.modules = [
             let _ = writeln!(
                 text,
                 "    {{ factory = adapter args = {{ factory.name = support.null-audio-sink node.name = {name} \
-                 media.class = Audio/Sink audio.position = [ FL FR ] object.linger = true }} }}"
+                 media.class = Audio/Sink audio.position = [ FL FR ] object.linger = true \
+                 adapter.auto-port-config = {{ mode = dsp monitor = true position = preserve }} }} }}"
             );
         }
         if self.dummy_driver {

@@ -20,11 +20,19 @@ pub struct Process {
 }
 
 impl Process {
-    pub(crate) fn start(name: &str, mut command: Command, log: PathBuf) -> anyhow::Result<Self> {
+    /// Starts `command`; its input comes from a pipe that [`Process::stdin`] hands out, and its output goes to the log
+    /// with its errors, each unless it is said otherwise.
+    pub(crate) fn start(
+        name: &str,
+        mut command: Command,
+        log: PathBuf,
+        input: Option<Stdio>,
+        output: Option<Stdio>,
+    ) -> anyhow::Result<Self> {
         let file = File::create(&log).with_context(|| log.display().to_string())?;
         let child = command
-            .stdin(Stdio::piped())
-            .stdout(file.try_clone()?)
+            .stdin(input.unwrap_or_else(Stdio::piped))
+            .stdout(output.unwrap_or(file.try_clone()?.into()))
             .stderr(file)
             .spawn()
             .with_context(|| format!("starting {name}"))?;

@@ -37,7 +37,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let line = follower.wait_for(LineState::Locked, LOCK)?;
 
     let stream = RtpStream::standard(1, 2);
-    let _sender = gstreamer::paced_sender(&stage, &stream, PPM)?;
+    let _sender = gstreamer::paced_sender(&stage, products, &stream, PPM)?;
     let grandmaster = format!("a=ts-refclk:ptp=IEEE1588-2008:{}:0\r\n", line.leader);
     let description = stream.named_description(stage.address(), "Stage box", &grandmaster);
     let announced = Instant::now();

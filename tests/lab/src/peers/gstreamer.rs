@@ -1,28 +1,58 @@
 //! GStreamer as RTP sender and receiver.
 
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::Context;
 
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::process::Process;
+use crate::products::Products;
 
 /// Sends the stream's [`crate::PositionCode`] from its frame 0 on, until the process is dropped.
 ///
 /// GStreamer paces itself by the machine's own clock.
 pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
-    let mut process = start_sender(host, stream, true)?;
+    let mut process = host.start("gst-launch-1.0", sender_command(host, stream, true))?;
     super::feed(process.stdin().context("a piped input")?, stream.code())?;
     Ok(process)
 }
 
-/// The same, paced by us: `ppm` faster than the oscillator of this machine, as a device on a network clock would be.
-pub fn paced_sender(host: &Host, stream: &RtpStream, ppm: f64) -> anyhow::Result<Process> {
-    let mut process = start_sender(host, stream, false)?;
-    let input = process.stdin().context("a piped input")?;
-    super::feed_paced(input, stream.code(), stream.samples_per_packet as usize, ppm)?;
-    Ok(process)
+/// A sender that keeps the time of a device on a network clock.
+#[derive(Debug)]
+pub struct PacedSender {
+    pacer: Process,
+    gstreamer: Process,
+}
+
+impl PacedSender {
+    /// Errors: one of its programs has ended.
+    pub fn is_alive(&mut self) -> anyhow::Result<()> {
+        self.pacer.is_alive()?;
+        self.gstreamer.is_alive()
+    }
+}
+
+/// The same signal, handed to GStreamer packet by packet, `ppm` faster than the oscillator of this machine.
+pub fn paced_sender(
+    host: &Host,
+    products: &Products,
+    stream: &RtpStream,
+    ppm: f64,
+) -> anyhow::Result<PacedSender> {
+    let (reader, writer) = std::io::pipe()?;
+    let mut pacer = host.device_command(products.program("wireloom-lab-client"));
+    pacer
+        .args(["--name", "pacer", "--channels", &stream.channels.to_string(), "pace"])
+        .arg(format!("--bits={}", stream.bits()))
+        .arg(format!("--ppm={ppm}"))
+        .arg(format!("--packet={}", stream.samples_per_packet));
+    let gstreamer = sender_command(host, stream, false);
+    Ok(PacedSender {
+        pacer: host.start_piped("pacer", pacer, None, Some(writer.into()))?,
+        gstreamer: host.start_piped("gst-launch-1.0", gstreamer, Some(reader.into()), None)?,
+    })
 }
 
 /// Announces a description by SAP (RFC 2974) once a second.
@@ -42,7 +72,7 @@ pub fn announcer(host: &Host, name: &str, description: &str) -> anyhow::Result<P
     host.spawn("gst-launch-1.0", source.iter().chain(&sink))
 }
 
-fn start_sender(host: &Host, stream: &RtpStream, sync: bool) -> anyhow::Result<Process> {
+fn sender_command(host: &Host, stream: &RtpStream, sync: bool) -> Command {
     let (bits, channels) = (stream.bits(), stream.channels);
     let packet_ns = u64::from(stream.samples_per_packet) * 1_000_000_000 / 48_000;
     let block = channels * bits as usize / 8 * stream.samples_per_packet as usize;
@@ -56,7 +86,9 @@ fn start_sender(host: &Host, stream: &RtpStream, sync: bool) -> anyhow::Result<P
          ! udpsink host={} port={} multicast-iface=eth0 ttl-mc=32 auto-multicast=true sync={sync}",
         stream.payload_type, stream.address, stream.port,
     );
-    host.spawn("gst-launch-1.0", std::iter::once("-q").chain(pipeline.split_whitespace()))
+    let mut command = host.device_command("gst-launch-1.0");
+    command.arg("-q").args(pipeline.split_whitespace());
+    command
 }
 
 /// Writes the payload of every packet to `file`, in the order of arrival.

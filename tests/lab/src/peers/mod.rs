@@ -8,9 +8,7 @@ pub mod tshark;
 use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::ChildStdin;
-use std::time::Duration;
 
-use wireloom_clock_page::raw_now;
 use wireloom_wanted::Encoding;
 
 use crate::signal::PositionCode;
@@ -75,22 +73,6 @@ impl RtpStream {
             f64::from(self.samples_per_packet) / 48.0,
         )
     }
-}
-
-/// Writes the signal to a sender's input a packet at a time, `ppm` faster than this machine's oscillator runs.
-fn feed_paced(mut input: ChildStdin, code: PositionCode, packet: usize, ppm: f64) -> std::io::Result<()> {
-    let frame_ns = 1e9 / 48_000.0 / (1.0 + ppm * 1e-6);
-    std::thread::Builder::new().name("paced-signal".into()).spawn(move || {
-        let start = raw_now();
-        let mut frame = 0;
-        while input.write_all(&code.network_bytes(frame, packet)).is_ok() {
-            frame += packet as u64;
-            let due = start + (frame as f64 * frame_ns) as i64;
-            let early = u64::try_from(due - raw_now()).unwrap_or(0);
-            std::thread::sleep(Duration::from_nanos(early));
-        }
-    })?;
-    Ok(())
 }
 
 /// Writes the signal to a sender's input for as long as it reads.
