@@ -10,6 +10,7 @@ mod peers;
 mod realtime;
 mod receive;
 mod reload;
+mod restarts;
 mod stock;
 mod transmit;
 mod two_hosts;
@@ -77,6 +78,11 @@ pub const CHECKS: &[Check] = &[
         name: "desktop",
         about: "WirePlumber and Pulse take a desktop node for a device, never for the default",
         run: desktop::run,
+    },
+    Check {
+        name: "restarts",
+        about: "agent, clock service and PipeWire die and come back",
+        run: restarts::run,
     },
 ];
 
