@@ -1,32 +1,31 @@
 //! The one loop: waits for packets, requests, changes and timers, and hands each to whom it concerns.
 
+mod lines;
+mod ports;
+mod requests;
+
 use std::fs;
-use std::hash::{BuildHasher as _, RandomState};
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::{Value, json};
-use wireloom_clock_page::{Line, LineState, Reader, Source, raw_now, realtime_raw_pair};
-use wireloom_ptp::{Event, PortState};
-use wireloom_units::{ClockIdentity, TaiTime};
+use wireloom_clock_page::{Line, Reader, Source, raw_now, realtime_raw_pair};
+use wireloom_ptp::Event;
 
-use crate::base::{Base, rate_of_ppm};
 use crate::clocks::Clocks;
-use crate::control::{Control, Request, refusal, success};
+use crate::control::Control;
 use crate::departures::Departure;
-use crate::interfaces::{Interface, usable};
 use crate::memory::Memory;
 use crate::passed::{Notifier, Passed};
-use crate::phc::Stamping;
 use crate::port::{BUFFER_BYTES, Port};
-use crate::ptp_clock::{Own, PtpClock};
+use crate::ptp_clock::PtpClock;
 use crate::publisher::Publisher;
-use crate::settings::{Changes, Epoch, MAX_INTERFACES, Settings, SourceKind};
+use crate::settings::{Changes, MAX_INTERFACES, Settings, SourceKind};
 use crate::status;
 use crate::sys::{self, PollEntry};
+use lines::{free_line, is_wanted};
 
 /// The page's heartbeat; also the watch for steps of CLOCK_REALTIME between packets.
 const BEAT_NS: i64 = 250_000_000;
@@ -304,334 +303,6 @@ impl Daemon {
         }
     }
 
-    /// Reads clocks, moves held and slewing lines on, remembers the path delay.
-    fn every_second(&mut self, now: i64) {
-        self.clocks.read();
-        let published: Vec<Line> = self.clocks.lines().copied().collect();
-        for line in published.iter().filter(|line| is_wanted(&self.settings, line.source)) {
-            self.publisher.publish(now, line);
-        }
-        self.follow_base(now);
-        self.line_changed = true;
-        self.remember_path_delay(now);
-        self.tell_summary();
-    }
-
-    fn publish_if_due(&mut self) {
-        let now = raw_now();
-        if !self.line_changed || now < self.next_publish {
-            return;
-        }
-        self.line_changed = false;
-        self.next_publish = now + PUBLISH_NS;
-        let source = Source::PtpV2(self.settings.domain);
-        match self.ptp.as_ref().and_then(PtpClock::line) {
-            Some(line) => {
-                self.publisher.publish(now, &line);
-            }
-            None => self.publisher.hold(now, source),
-        }
-    }
-
-    /// Where the base is the line of another clock: follows it, and starts the engine anew when it jumped.
-    fn follow_base(&mut self, now: i64) {
-        let Some(line) = self.reference_line() else { return };
-        match (&mut self.ptp, self.base_generation) {
-            (Some(ptp), Some(generation)) if generation == line.generation => ptp.set_base(Base::line(line)),
-            (Some(_), Some(_)) => {
-                tracing::info!("this computer's reference was stepped: PTP starts anew");
-                self.rebuild_ptp(now);
-            }
-            _ => {}
-        }
-    }
-
-    /// The line that the engine's base is made of; `None` when the base is this computer's oscillator.
-    fn reference_line(&self) -> Option<Line> {
-        if self.settings.uses(SourceKind::Ptp) {
-            return None;
-        }
-        match self.settings.own_source() {
-            SourceKind::System => self.publisher.line(Source::System).copied(),
-            SourceKind::Phc => self.publisher.line(Source::Phc(self.settings.phc)).copied(),
-            SourceKind::Ptp | SourceKind::Free => None,
-        }
-    }
-
-    /// Makes an engine by the present settings, with all ports that are open.
-    fn rebuild_ptp(&mut self, now: i64) {
-        if let Some(old) = self.ptp.take() {
-            self.publisher.source_replaced(old.source());
-        }
-        if !self.settings.needs_network() || self.ports.iter().all(Option::is_none) {
-            return;
-        }
-        let mac = self.ports.iter().flatten().find_map(|port| port.interface.mac);
-        let address = self.ports.iter().flatten().map(|port| port.interface.address.octets()).next();
-        let [a, b, c, d] = address.unwrap_or_default();
-        let made = mac.map_or(ClockIdentity::from_mac([2, 0, a, b, c, d]), ClockIdentity::from_mac);
-        let identity = self.settings.identity.unwrap_or(made);
-        let reference = self.reference_line();
-        self.base_generation = reference.map(|line| line.generation);
-        let base = reference.map_or(Base::trimmed(now, self.settings.trim_ppm), Base::line);
-        // Hashing with random keys is the standard library's random number.
-        let seed = RandomState::new().hash_one(now);
-        let mut ptp = PtpClock::new(&self.settings, identity, base, self.own_time(now, reference), seed);
-        tracing::info!(%identity, domain = self.settings.domain, "PTP starts");
-        for (leader, delay) in self.memory.latest_path_delays() {
-            ptp.handle_known_delay(leader, delay);
-        }
-        for (index, port) in self.ports.iter().enumerate() {
-            if let Some(port) = port {
-                ptp.enable_port(now, index as u16, self.settings.constants_of(&port.interface.name));
-            }
-        }
-        self.ptp = Some(ptp);
-        self.drain_engine();
-    }
-
-    /// What this computer gives out when it leads.
-    fn own_time(&self, now: i64, reference: Option<Line>) -> Own {
-        let (pair, known) = self.clocks.system_tai();
-        let utc_offset =
-            known.then(|| (pair.clock - realtime_raw_pair().offset() - pair.raw + 500_000_000) / SECOND_NS);
-        let utc_offset = utc_offset.and_then(|seconds| i16::try_from(seconds).ok());
-        let kind = self.settings.own_source();
-        let phc = self.clocks.lines().find(|line| line.source == Source::Phc(self.settings.phc));
-        let line = match kind {
-            SourceKind::Free | SourceKind::Ptp => Some(&self.free),
-            SourceKind::Phc => reference.as_ref().or(phc),
-            SourceKind::System => reference.as_ref(),
-        };
-        let time = match line {
-            Some(line) => line.at(now),
-            None => TaiTime::from_nanos(pair.clock.saturating_add(now.saturating_sub(pair.raw))),
-        };
-        let is_tai = kind != SourceKind::Free || self.settings.epoch == Epoch::System;
-        Own { raw: now, time, is_tai, utc_offset: utc_offset.filter(|_| is_tai) }
-    }
-
-    /// Compares the interfaces that are wanted with those in use, and acts on the difference.
-    fn rescan(&mut self, now: i64) {
-        let mut problems = Vec::new();
-        let mut wanted = match sys::interface_rows() {
-            Ok(rows) if self.settings.needs_network() => usable(&rows, &self.settings.interfaces),
-            Ok(_) => Vec::new(),
-            Err(error) => {
-                tracing::warn!(%error, "cannot list the network interfaces");
-                return;
-            }
-        };
-        for name in &self.settings.interfaces {
-            if self.settings.needs_network() && !wanted.iter().any(|interface| interface.name == *name) {
-                problems.push(format!("{name}: no such interface, or it is down or has no IPv4 address"));
-            }
-        }
-        for left_out in wanted.iter().skip(MAX_INTERFACES) {
-            problems
-                .push(format!("{}: not used, a clock can have {MAX_INTERFACES} interfaces", left_out.name));
-        }
-        wanted.truncate(MAX_INTERFACES);
-        for index in 0..MAX_INTERFACES {
-            let gone = self.port_mut(index).is_some_and(|port| !wanted.contains(&port.interface));
-            if gone {
-                self.close_port(now, index, &wanted);
-            }
-        }
-        for interface in wanted {
-            if self.ports.iter().flatten().any(|port| port.interface == interface) {
-                continue;
-            }
-            if let Err(error) = self.open_port(now, &interface) {
-                problems.push(format!("{}: {error:#}", interface.name));
-            }
-        }
-        for problem in problems.iter().filter(|problem| !self.problems.contains(problem)) {
-            tracing::warn!("{problem}");
-        }
-        self.problems = problems;
-        self.drain_engine();
-    }
-
-    fn close_port(&mut self, now: i64, index: usize, wanted: &[Interface]) {
-        let Some(port) = self.ports.get_mut(index).and_then(Option::take) else { return };
-        // Another address or number of the same interface only needs other sockets, which come right after.
-        let name = &port.interface.name;
-        if !wanted.iter().any(|interface| interface.name == *name) {
-            tracing::info!(interface = %name, "no longer used");
-        }
-        if let Some(ptp) = &mut self.ptp {
-            ptp.disable_port(now, index as u16);
-        }
-    }
-
-    fn open_port(&mut self, now: i64, interface: &Interface) -> anyhow::Result<()> {
-        let Some(index) = self.ports.iter().position(Option::is_none) else { return Ok(()) };
-        let port = Port::open(interface, &self.settings, &self.passed)?;
-        let (stamps, why) = match port.stamping {
-            Stamping::Hardware(number) => {
-                self.clocks.follow_phc(number);
-                ("hardware", "")
-            }
-            Stamping::Software(why) => ("software", why.words()),
-        };
-        tracing::info!(interface = %interface.name, address = %interface.address, stamps, why, "in use");
-        if Path::new("/sys/class/net").join(&interface.name).join("wireless").exists() {
-            let name = &interface.name;
-            tracing::warn!(interface = %name, "Wi-Fi delays packets by milliseconds: expect no sample accuracy");
-        }
-        if let Some(slot) = self.ports.get_mut(index) {
-            *slot = Some(port);
-        }
-        let constants = self.settings.constants_of(&interface.name);
-        match &mut self.ptp {
-            Some(ptp) => ptp.enable_port(now, index as u16, constants),
-            None => self.rebuild_ptp(now),
-        }
-        Ok(())
-    }
-
-    /// The computer slept: every line that counts in CLOCK_MONOTONIC_RAW is now elsewhere.
-    fn resume(&mut self, now: i64, slept: i64) {
-        tracing::info!(milliseconds = slept / 1_000_000, "the computer slept");
-        self.clocks.converter.forget();
-        self.free.time = self.free.time.offset_by(slept);
-        self.free.generation = self.free.generation.wrapping_add(1);
-        if self.settings.uses(SourceKind::Free) {
-            self.publisher.publish_exact(&self.free);
-        }
-        let own = self.own_time(now, self.reference_line());
-        if let Some(ptp) = &mut self.ptp {
-            ptp.handle_resume(now, own);
-            self.drain_engine();
-        }
-    }
-
-    fn serve_control(&mut self, now: i64) {
-        let Some(mut control) = self.control.take() else { return };
-        control.serve(now, |request| self.answer(request));
-        self.control = Some(control);
-    }
-
-    fn answer(&mut self, request: Request) -> Value {
-        let (changes, remembered) = match request {
-            Request::Status => return success(self.status()),
-            Request::Set(changes) => {
-                let mut remembered = self.memory.changes().clone();
-                remembered.merge(changes.clone());
-                (Some(changes), remembered)
-            }
-            Request::Reset => (None, Changes::default()),
-        };
-        let mut settings = if changes.is_some() { self.settings.clone() } else { self.file.clone() };
-        if let Err(error) = settings.apply(changes.as_ref().unwrap_or(&self.options)) {
-            return refusal(&error.to_string());
-        }
-        let is_preferred = changes.is_some_and(|changes| changes.preferred == Some(true));
-        if is_preferred && settings.lead == crate::settings::LeadKind::Never {
-            return refusal("preferred means nothing while lead is \"never\"");
-        }
-        self.change_settings(settings);
-        match self.memory.remember_changes(remembered) {
-            Ok(()) => success(self.status()),
-            Err(error) => {
-                tracing::warn!(%error, "not remembered for later runs");
-                success(self.status())
-            }
-        }
-    }
-
-    fn change_settings(&mut self, settings: Settings) {
-        let now = raw_now();
-        let old = std::mem::replace(&mut self.settings, settings);
-        let only_interfaces = Settings { interfaces: old.interfaces.clone(), ..self.settings.clone() };
-        if only_interfaces != old {
-            self.rebuild_ptp(now);
-            let settings = self.settings.clone();
-            self.publisher.retain(|source| is_wanted(&settings, source));
-        }
-        self.rescan(now);
-        self.line_changed = true;
-        tracing::info!("settings changed");
-    }
-
-    fn status(&self) -> Value {
-        let now = raw_now();
-        let status = self.ptp.as_ref().map(|ptp| (ptp.identity().to_string(), ptp.status(now)));
-        let clock = status
-            .as_ref()
-            .map(|(identity, status)| status::clock(identity, status, self.leader_interface()));
-        let port_state =
-            |index: usize| self.ptp.as_ref().map_or(PortState::Disabled, |ptp| ptp.port_state(index as u16));
-        let ports = self.ports.iter().enumerate();
-        let ports = ports.filter_map(|(index, port)| Some(status::port(port.as_ref()?, port_state(index))));
-        json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "page": self.settings.page,
-            "summary": self.present_summary(),
-            "settings": status::settings(&self.settings),
-            "clock": clock,
-            "lines": self.publisher.lines().map(status::line).collect::<Vec<_>>(),
-            "interfaces": ports.collect::<Vec<_>>(),
-            "problems": self.problems,
-            "realtime_steps": self.clocks.converter.steps,
-            "stamps_rejected": self.clocks.converter.rejected,
-        })
-    }
-
-    fn leader_port(&self) -> Option<&Port> {
-        let leader = self.ptp.as_ref()?.status(raw_now()).leader?;
-        self.ports.get(usize::from(leader.port))?.as_ref()
-    }
-
-    fn leader_interface(&self) -> Option<&str> {
-        self.leader_port().map(|port| port.interface.name.as_str())
-    }
-
-    fn present_summary(&self) -> String {
-        let mut best: Option<&Line> = None;
-        for line in self.publisher.lines() {
-            let better = |other: &Line| line.rung() < other.rung();
-            if line.rung().is_some() && best.is_none_or(better) {
-                best = Some(line);
-            }
-        }
-        let hardware = self.leader_port().is_some_and(|port| matches!(port.stamping, Stamping::Hardware(_)));
-        status::summary(best, self.leader_interface(), hardware)
-    }
-
-    fn tell_summary(&mut self) {
-        let summary = self.present_summary();
-        if summary != self.summary {
-            tracing::info!("{summary}");
-            self.notifier.send(&format!("STATUS={summary}"));
-            self.summary = summary;
-        }
-    }
-
-    fn remember_path_delay(&mut self, now: i64) {
-        let Some(status) = self.ptp.as_ref().map(|ptp| ptp.status(now)) else { return };
-        let (Some(leader), Some(delay)) = (status.leader, status.path_delay_ns) else { return };
-        if status.locked_for_ns.is_none() || !delay.is_finite() {
-            return;
-        }
-        let delay = delay.clamp(0.0, 1e9) as u32;
-        // Noise is not worth a write to a disk.
-        let differs = |known: u32| known.abs_diff(delay) > 500 + known / 8;
-        if self.memory.path_delay(leader.grandmaster).is_none_or(differs) {
-            self.memory.remember_path_delay(leader.grandmaster, delay);
-            if let Some(ptp) = &mut self.ptp {
-                ptp.handle_known_delay(leader.grandmaster, delay);
-            }
-        }
-    }
-
-    fn save(&mut self) {
-        if let Err(error) = self.memory.save() {
-            tracing::debug!(%error, "path delays are not remembered");
-        }
-    }
-
     fn port_mut(&mut self, index: usize) -> Option<&mut Port> {
         self.ports.get_mut(index)?.as_mut()
     }
@@ -646,41 +317,4 @@ fn is_published(path: &Path) -> bool {
     }
     thread::sleep(Duration::from_nanos(2 * BEAT_NS.unsigned_abs()));
     reader.heartbeat() != beat
-}
-
-/// Whether the page should carry a line of `source`.
-fn is_wanted(settings: &Settings, source: Source) -> bool {
-    match source {
-        Source::PtpV2(domain) => settings.needs_network() && domain == settings.domain,
-        Source::PtpV1(_) => false,
-        Source::FreeRunning => settings.uses(SourceKind::Free),
-        Source::Phc(number) => settings.uses(SourceKind::Phc) && number == settings.phc,
-        Source::System => settings.uses(SourceKind::System),
-    }
-}
-
-/// The oscillator's own time: that of the run before if it went on from the system's, else a new one.
-fn free_line(settings: &Settings, clocks: &Clocks, earlier: Option<&Line>) -> Line {
-    let now = raw_now();
-    let (time, generation) = match (settings.epoch, earlier) {
-        (Epoch::System, Some(earlier)) => (earlier.at(now), earlier.generation),
-        (Epoch::System, None) => {
-            let pair = clocks.system_tai().0;
-            (TaiTime::from_nanos(pair.clock.saturating_add(now.saturating_sub(pair.raw))), 1)
-        }
-        (Epoch::Seconds(seconds), earlier) => {
-            let generation = earlier.map_or(1, |line| line.generation.wrapping_add(1));
-            (TaiTime::from_nanos(i64::from(seconds) * SECOND_NS), generation)
-        }
-    };
-    Line {
-        source: Source::FreeRunning,
-        state: LineState::FreeRunning,
-        generation,
-        base: now,
-        time,
-        rate: rate_of_ppm(settings.trim_ppm),
-        error_bound_ns: u64::MAX, // there is nothing to be wrong against
-        leader: ClockIdentity::default(),
-    }
 }
