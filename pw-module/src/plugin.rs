@@ -174,6 +174,7 @@ impl Plugin {
         }
         self.read_inbox();
         self.slots.retain(|_, slot| !slot.is_gone());
+        self.remake();
         let now = Instant::now();
         for slot in self.slots.values_mut() {
             slot.settle(now, &self.around);
@@ -255,6 +256,18 @@ impl Plugin {
                 self.slots.insert(id.to_owned(), slot);
             }
             Err(error) => self.refuse(id, error),
+        }
+    }
+
+    /// Makes nodes anew whose labels or class changed while somebody was linked to them.
+    fn remake(&mut self) {
+        let due: Vec<String> =
+            self.slots.iter().filter(|(_, slot)| slot.waits_for_remake()).map(|(id, _)| id.clone()).collect();
+        for id in due {
+            let Some(slot) = self.slots.remove(&id) else { continue };
+            let (node, fixed) = (slot.wanted().clone(), slot.fixed);
+            slot.remove(&self.around);
+            self.want_node(&id, node, fixed);
         }
     }
 

@@ -44,6 +44,14 @@ pub(crate) fn mode(mode: Option<Mode>) -> &'static str {
     }
 }
 
+/// SPA describes at most so many channels as one device (`SPA_AUDIO_MAX_CHANNELS`).
+const MAX_DEVICE_CHANNELS: usize = 64;
+
+/// Whether a node is also a device of the desktop. A stream with more channels than a device can have is not.
+pub(crate) fn is_device(node: &Node) -> bool {
+    node.show == Show::Desktop && node.channels.len() <= MAX_DEVICE_CHANNELS
+}
+
 /// Properties of the driver node.
 pub(crate) fn driver(loop_name: Option<&str>) -> Dictionary {
     let mut props = Dictionary::default();
@@ -80,7 +88,7 @@ pub(crate) fn node(id: &str, node: &Node, loop_name: Option<&str>) -> Dictionary
     props.set("node.channel-names", &serde_json::to_string(&node.channels).unwrap_or_default());
     // A third of the class: the graph is asked for a quantum that fits, and never forced (DESIGN 6).
     props.set("node.latency", &format!("{}/{}", (node.latency / 3).max(1), node.media.rate));
-    if node.show == Show::Desktop {
+    if is_device(node) {
         props.set("media.class", if receive { "Audio/Source" } else { "Audio/Sink" });
     }
     if !receive && node.announced {

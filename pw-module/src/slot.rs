@@ -21,6 +21,8 @@ const REJOIN_AFTER: Duration = Duration::from_secs(3);
 const ANY_SOURCE_AFTER: Duration = Duration::from_secs(2);
 /// What could not be opened is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// Keep-alives are sent no more often than nodes are looked after.
+const MIN_KEEPALIVE_MS: u32 = 200;
 /// Descriptors that one node needs: PipeWire's own and one for each leg, twice.
 const DESCRIPTORS: u64 = 16;
 
@@ -35,6 +37,8 @@ pub(crate) struct Surroundings {
 pub(crate) struct Slot {
     id: String,
     wanted: Node,
+    /// Labels and class that the node was made with; they cannot change on a living one.
+    made_with: (Vec<String>, Show),
     /// It comes from the module's arguments; the metadata has no say.
     pub fixed: bool,
     stream: StreamNode,
@@ -55,6 +59,7 @@ struct Open {
     packets: u64,
     changed_at: Instant,
     rejoined_at: Instant,
+    kept_alive_at: Option<Instant>,
     heard: bool,
 }
 
@@ -82,7 +87,7 @@ impl Slot {
             props: properties::node(id, &wanted, around.context.data_loop_name()),
             direction,
             ports: properties::ports(&wanted),
-            desktop: wanted.show == Show::Desktop,
+            desktop: properties::is_device(&wanted),
             rate: wanted.media.rate,
             latency,
         };
@@ -93,6 +98,7 @@ impl Slot {
                 })?;
         Ok(Self {
             id: id.to_owned(),
+            made_with: (wanted.channels.clone(), wanted.show),
             wanted,
             fixed,
             stream,
@@ -127,9 +133,7 @@ impl Slot {
             return true;
         }
         let same_ports = old.direction == wanted.direction && old.channels.len() == wanted.channels.len();
-        let cosmetic = old.channels == wanted.channels && old.show == wanted.show;
-        // A class or a label cannot change on a living node; while somebody listens they have to wait.
-        if !same_ports || (!cosmetic && self.stream.links() == 0) {
+        if !same_ports {
             return false;
         }
         let media_changed = old.media.encoding != wanted.media.encoding
@@ -176,6 +180,17 @@ impl Slot {
         true
     }
 
+    /// Whether labels or class have changed and nobody is linked any more, so that the node can be made anew.
+    pub(crate) fn waits_for_remake(&self) -> bool {
+        let (channels, show) = &self.made_with;
+        (*channels != self.wanted.channels || *show != self.wanted.show) && self.stream.links() == 0
+    }
+
+    /// What the node is to be.
+    pub(crate) fn wanted(&self) -> &Node {
+        &self.wanted
+    }
+
     /// Brings the node in step: sockets, activity, memberships. Call after every change and regularly while busy.
     pub(crate) fn settle(&mut self, now: Instant, around: &Surroundings) {
         let linked = self.stream.links() > 0;
@@ -191,6 +206,7 @@ impl Slot {
         self.stream.set_active(active);
         self.supply_resampler();
         self.mend_memberships(now);
+        self.keep_alive(now);
         let latency = self.report.latency();
         if self.wanted.direction == Direction::Receive && latency != 0 && latency != self.told_latency {
             self.told_latency = latency;
@@ -218,6 +234,7 @@ impl Slot {
                     packets,
                     changed_at: now,
                     rejoined_at: now,
+                    kept_alive_at: None,
                     heard: false,
                 });
             }
@@ -314,6 +331,24 @@ impl Slot {
             if let Err(error) = socket.rejoin(any_source) {
                 ffi::log(Level::Debug, &format!("{}: {error}", self.id));
             }
+        }
+    }
+
+    /// Sends the datagram that keeps a flow alive, from the very socket that the flow comes to.
+    fn keep_alive(&mut self, now: Instant) {
+        let (Some(open), Some(keepalive)) = (&mut self.open, &self.wanted.keepalive) else { return };
+        let Some(socket) = open.memberships.first() else { return };
+        let interval = Duration::from_millis(u64::from(keepalive.interval_ms.max(MIN_KEEPALIVE_MS)));
+        if open.kept_alive_at.is_some_and(|at| now.duration_since(at) < interval) {
+            return;
+        }
+        open.kept_alive_at = Some(now);
+        let Some(bytes) = keepalive.octets() else {
+            self.error = Some("the keep-alive of this stream is no hexadecimal text".to_owned());
+            return;
+        };
+        if let Err(error) = socket.send_to(&bytes, keepalive.to) {
+            ffi::log(Level::Debug, &format!("{}: keep-alive: {error}", self.id));
         }
     }
 

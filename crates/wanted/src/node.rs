@@ -186,6 +186,28 @@ pub struct Keepalive {
     pub interval_ms: u32,
 }
 
+impl Keepalive {
+    /// The payload's octets; `None` when the text is no hexadecimal of 1 to 1400 octets.
+    ///
+    /// ```
+    /// let to = "192.0.2.1:5000".parse().unwrap();
+    /// let keepalive = wireloom_wanted::Keepalive { bytes: "00fF7a".into(), to, interval_ms: 1000 };
+    /// assert_eq!(keepalive.octets(), Some(vec![0, 255, 122]));
+    /// ```
+    pub fn octets(&self) -> Option<Vec<u8>> {
+        let digits = self.bytes.as_bytes();
+        if digits.is_empty() || digits.len() > 2800 || !digits.len().is_multiple_of(2) {
+            return None;
+        }
+        let value = |digit: u8| char::from(digit).to_digit(16);
+        let octet = |pair: &[u8]| match *pair {
+            [high, low] => u8::try_from(value(high)? << 4 | value(low)?).ok(),
+            _ => None,
+        };
+        digits.chunks(2).map(octet).collect()
+    }
+}
+
 /// Why a [`Node`] that parsed can still not be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -129,6 +129,23 @@ impl MediaSocket {
         self.membership(true)
     }
 
+    /// Sends one datagram from this socket to `to`. Main loop only.
+    pub(crate) fn send_to(&self, bytes: &[u8], to: SocketAddr) -> io::Result<()> {
+        let (storage, length) = storage(to);
+        // SAFETY: a live descriptor, octets and an address of the stated lengths.
+        let sent = unsafe {
+            libc::sendto(
+                self.fd.as_raw_fd(),
+                bytes.as_ptr().cast(),
+                bytes.len(),
+                libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
+                (&raw const storage).cast(),
+                length,
+            )
+        };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
     /// Whether the membership names its source.
     pub(crate) fn is_source_specific(&self) -> bool {
         self.source_specific && self.leg.source.is_some()
@@ -479,6 +496,8 @@ mod tests {
             assert!(arrival.realtime.is_some());
         }
         assert_eq!(inbox.fill(&receiver), 0, "nothing is left, and nothing is waited for");
+        receiver.send_to(b"alive", (leg.address, leg.port).into()).expect("sent");
+        assert_eq!(inbox.fill(&receiver), 1);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) struct GraphClock {
     line: Line,
     /// What is still to be slewed away: the clock reads `line + residual`.
     residual_ns: i64,
+    /// The clock service has not given a sign of life for so long that its line is only held.
+    held: bool,
     refreshed: i64,
     offset: PairFilter,
     rate: Rate,
@@ -58,6 +60,7 @@ impl GraphClock {
             pinned,
             line,
             residual_ns: 0,
+            held: false,
             refreshed: monotonic.raw,
             offset: PairFilter::new(monotonic),
             rate: Rate::HZ_48000,
@@ -83,6 +86,7 @@ impl GraphClock {
     /// What to tell about it.
     pub(crate) fn status(&self, overruns: u32) -> ClockStatus {
         let Line { source, state, leader, .. } = self.line;
+        let state = if self.held && state == LineState::Locked { LineState::Holdover } else { state };
         ClockStatus { source, state, leader, jumps: self.jumps, overruns }
     }
 
@@ -94,6 +98,11 @@ impl GraphClock {
         let step = (i128::from(elapsed) * i128::from(SLEW_NS_PER_SECOND) / 1_000_000_000) as i64;
         self.residual_ns -= self.residual_ns.clamp(-step, step);
 
+        // Without a living service the page is what it was, and may even be of another boot: the line is held.
+        self.held = self.page.as_ref().is_some_and(|page| !page.is_alive(now.raw));
+        if self.held {
+            return false;
+        }
         let Some(new) = self.choose() else { return false };
         let continues = new.source == self.line.source && new.generation == self.line.generation;
         let before = self.time_at(now.raw);
@@ -271,12 +280,14 @@ mod tests {
         line.generation = 1;
         line.time = line.time.offset_by(400_000);
         writer.publish(&line).expect("room");
+        writer.beat(1_000_000_000);
         clock.set_page(Some(Reader::open(&path).expect("page")));
 
         let at = |ms: i64| pair(1_000_000_000 + ms * 1_000_000, 5_000);
         assert!(!clock.refresh(at(1)), "0.4 ms is slewed");
         assert_eq!(clock.residual_ns, -400_000);
         for ms in 2..30_000 {
+            writer.beat(1_000_000_000 + ms * 1_000_000);
             assert!(!clock.refresh(at(ms)));
         }
         assert_eq!(clock.residual_ns, 0, "20 ppm for 30 s is more than 0.4 ms");
@@ -286,5 +297,12 @@ mod tests {
         writer.publish(&line).expect("room");
         assert!(clock.refresh(at(30_001)), "5 ms is a jump");
         assert_eq!(clock.status(0).jumps, 1);
+
+        assert_eq!(clock.status(0).state, LineState::Locked);
+        line.generation = 3;
+        line.time = line.time.offset_by(5_000_000);
+        writer.publish(&line).expect("room");
+        assert!(!clock.refresh(at(40_000)), "the service was last heard of 10 s ago");
+        assert_eq!(clock.status(0).state, LineState::Holdover);
     }
 }
