@@ -27,31 +27,6 @@ fn no_function_that_sets_a_clock_is_in_the_program() {
     }
 }
 
-/// The options that `--help` lists, such as `--page`.
-fn options() -> Vec<String> {
-    let help = text(&run(&["--help"]).stdout);
-    let words = help.lines().filter(|line| line.trim_start().starts_with('-'));
-    words
-        .flat_map(|line| line.split_whitespace())
-        .filter(|word| word.starts_with("--"))
-        .map(|word| word.trim_end_matches(['.', ',']).to_owned())
-        .collect()
-}
-
-#[test]
-fn the_manual_page_names_exactly_the_options_of_help() {
-    let manual = include_str!("../../data/man/wireloom-clock.8.scd");
-    let described: Vec<&str> = manual
-        .lines()
-        .filter(|line| line.starts_with('*') && line.contains("--"))
-        .flat_map(|line| line.split(['*', ' ', '=']))
-        .filter(|word| word.starts_with("--"))
-        .collect();
-    let options = options();
-    assert!(options.len() > 8, "{options:?}");
-    assert_eq!(described, options, "left: data/man/wireloom-clock.8.scd, right: --help");
-}
-
 #[test]
 fn check_config_prints_what_counts() {
     let directory = tempfile::tempdir().expect("temporary directory");
