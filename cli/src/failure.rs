@@ -63,35 +63,59 @@ impl From<wireloom_dbus::Error> for Failure {
 
 impl From<zbus::Error> for Failure {
     fn from(error: zbus::Error) -> Self {
-        let (name, text) = match &error {
-            zbus::Error::MethodError(name, text, _) => (name.as_str(), text.clone().unwrap_or_default()),
-            zbus::Error::FDO(error) => return fdo(error),
-            other => return Self::NoAgent(other.to_string()),
-        };
-        match name.rsplit('.').next() {
-            Some("ServiceUnknown" | "NameHasNoOwner" | "NoReply" | "Disconnected") => Self::NoAgent(text),
-            _ if name.contains(".Spawn.") => Self::NoAgent(text),
-            Some("InvalidArgs") => Self::Usage(text),
-            Some("UnknownObject") => Self::NotFound("it is gone".to_owned()),
-            _ => Self::Failed(text),
-        }
+        bus(&error)
     }
 }
 
 impl From<zbus::fdo::Error> for Failure {
     fn from(error: zbus::fdo::Error) -> Self {
-        fdo(&error)
+        standard(&error)
     }
 }
 
-fn fdo(error: &zbus::fdo::Error) -> Failure {
+fn bus(error: &zbus::Error) -> Failure {
+    let (name, text) = match error {
+        zbus::Error::MethodError(name, text, _) => (name.as_str(), text.clone().unwrap_or_default()),
+        zbus::Error::FDO(error) => return standard(error),
+        other => return Failure::NoAgent(other.to_string()),
+    };
+    match name.rsplit('.').next() {
+        Some("ServiceUnknown" | "NameHasNoOwner" | "NoReply" | "Disconnected") => Failure::NoAgent(text),
+        _ if name.contains(".Spawn.") => Failure::NoAgent(text),
+        Some("InvalidArgs") => Failure::Usage(text),
+        Some("UnknownObject") => Failure::NotFound("it is gone".to_owned()),
+        _ => Failure::Failed(text),
+    }
+}
+
+fn standard(error: &zbus::fdo::Error) -> Failure {
     use zbus::fdo::Error;
     match error {
+        Error::ZBus(error) => bus(error),
         Error::InvalidArgs(text) => Failure::Usage(text.clone()),
         Error::UnknownObject(_) => Failure::NotFound("it is gone".to_owned()),
         Error::ServiceUnknown(text) | Error::NameHasNoOwner(text) | Error::NoReply(text) => {
             Failure::NoAgent(text.clone())
         }
         other => Failure::Failed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_of_the_bus_become_exit_statuses() {
+        use zbus::fdo::Error as Standard;
+        for (error, code) in [
+            (wireloom_dbus::Error::invalid_args("port 3"), 2),
+            (wireloom_dbus::Error::from(Standard::InvalidArgs("port 3".to_owned())), 2),
+            (wireloom_dbus::Error::from(Standard::ServiceUnknown("nobody".to_owned())), 4),
+            (wireloom_dbus::Error::NotFound("no stream".to_owned()), 3),
+            (wireloom_dbus::Error::AddressConflict("taken".to_owned()), 1),
+        ] {
+            assert_eq!(Failure::from(error.clone()).code(), code, "{error:?}");
+        }
     }
 }

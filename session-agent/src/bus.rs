@@ -12,24 +12,9 @@ mod stream;
 
 pub use publish::{Taken, connect, publish, publish_manager};
 
-use wireloom_dbus::Error;
+mod fault;
 
-use crate::request::Refused;
-
-impl From<Refused> for Error {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Invalid(text) => Self::invalid_args(text),
-            Refused::NotReady(text) => Self::NotReady(text),
-            Refused::NotFound(text) => Self::NotFound(text),
-            Refused::InProgress(text) => Self::InProgress(text),
-            Refused::Mismatch(text) => Self::FormatMismatch(text),
-            Refused::Conflict(text) => Self::AddressConflict(text),
-            Refused::Limit(text) => Self::NoBandwidth(text),
-            Refused::Failed(text) => Self::Failed(text),
-        }
-    }
-}
+pub use fault::Fault;
 
 /// A JSON object of `value` with the version of the format in front.
 fn describe(value: &impl serde::Serialize) -> String {

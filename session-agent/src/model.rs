@@ -65,6 +65,8 @@ pub struct Model {
     heard: BTreeMap<StreamId, String>,
     /// Announced streams that a user removed, and when: the next announcement brings them back.
     removed: BTreeMap<StreamId, Nanos>,
+    /// Streams that a user removed before PipeWire told its nodes: those are not adopted.
+    not_adopted: BTreeSet<String>,
     told_own: BTreeSet<(IpAddr, String)>,
     arrivals: u64,
     interfaces: Vec<InterfaceFacts>,
@@ -99,6 +101,7 @@ impl Model {
             listener: SapListener::new(),
             heard: BTreeMap::new(),
             removed: BTreeMap::new(),
+            not_adopted: BTreeSet::new(),
             told_own: BTreeSet::new(),
             arrivals: 0,
             interfaces: Vec::new(),

@@ -14,7 +14,6 @@ pub enum Refused {
     Mismatch(String),
     Conflict(String),
     Limit(String),
-    Failed(String),
 }
 
 impl std::fmt::Display for Refused {
@@ -26,8 +25,7 @@ impl std::fmt::Display for Refused {
             | Self::InProgress(text)
             | Self::Mismatch(text)
             | Self::Conflict(text)
-            | Self::Limit(text)
-            | Self::Failed(text) => f.write_str(text),
+            | Self::Limit(text) => f.write_str(text),
         }
     }
 }
@@ -137,7 +135,10 @@ impl Core {
     pub async fn ask_visible(&self, ask: Ask) -> Answer {
         let (answer, serial) = self.send(ask).await.map_err(|_| stopping())?;
         let answer = answer?;
-        let _ = self.applied.clone().wait_for(|applied| *applied >= serial).await;
+        // Bounded: the publisher may wait for the very object whose method waits here.
+        let mut applied = self.applied.clone();
+        let seen = applied.wait_for(|applied| *applied >= serial);
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(1), seen).await;
         Ok(answer)
     }
 

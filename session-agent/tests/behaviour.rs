@@ -266,8 +266,8 @@ fn senseless_calls_are_refused_in_words_and_change_nothing() {
         world.start_agent().await;
         let manager = world.manager().await;
         let invalid = |error: Error, part: &str| {
-            let text = error.to_string();
-            assert!(text.contains("InvalidArgs") && text.contains(part), "{text}");
+            let text = format!("{error:?}");
+            assert!(text.contains("InvalidArgs(") && text.contains(part), "{text}");
         };
         for (name, channels, key, value, part) in [
             ("", 2, "port", Variant::from(5004_u16), "name"),

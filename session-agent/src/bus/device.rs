@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use wireloom_dbus::Error;
+use super::Fault;
 use zbus::OwnedObjectPath;
 
 use super::object_path;
@@ -46,7 +46,7 @@ impl Device {
     }
 
     #[zbus(property)]
-    async fn set_alias(&mut self, alias: String) -> Result<(), Error> {
+    async fn set_alias(&mut self, alias: String) -> Result<(), Fault> {
         let id = self.view.id.clone();
         let answer = self.core.ask(Ask::SetDeviceAlias { id, alias }).await?;
         Arc::make_mut(&mut self.view).alias = answer.into_iter().next().unwrap_or_default();

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use wireloom_dbus::Error;
+use super::Fault;
 use zbus::object_server::SignalEmitter;
 
 use crate::request::{Ask, Core};
@@ -15,7 +15,7 @@ pub struct Job {
 
 #[zbus::interface(name = "org.wireloom.Wireloom1.Job", introspection_docs = false)]
 impl Job {
-    async fn cancel(&self) -> Result<(), Error> {
+    async fn cancel(&self) -> Result<(), Fault> {
         self.core.ask(Ask::CancelJob { id: self.id.clone() }).await?;
         Ok(())
     }

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use wireloom_dbus::Error;
+use super::Fault;
 use zbus::{OwnedObjectPath, OwnedVariant, interface};
 
 use super::{object_path, options::Options};
@@ -17,7 +17,7 @@ pub struct Manager {
 }
 
 impl Manager {
-    async fn set(&self, setting: Setting) -> Result<(), Error> {
+    async fn set(&self, setting: Setting) -> Result<(), Fault> {
         self.core.ask(Ask::Set(setting)).await?;
         Ok(())
     }
@@ -36,12 +36,12 @@ impl Manager {
         name: String,
         channels: u32,
         options: HashMap<String, OwnedVariant>,
-    ) -> Result<OwnedObjectPath, Error> {
+    ) -> Result<OwnedObjectPath, Fault> {
         let mut options = Options::new(options);
         let address = match options.take::<String>("address")?.as_deref() {
             None | Some("auto") => None,
             Some(text) => Some(text.parse::<Ipv4Addr>().map_err(|_| {
-                Error::invalid_args(format!("\"{text}\" is neither \"auto\" nor an IPv4 address"))
+                Fault::invalid_args(format!("\"{text}\" is neither \"auto\" nor an IPv4 address"))
             })?),
         };
         let new = NewStream {
@@ -68,7 +68,7 @@ impl Manager {
         &self,
         text: String,
         options: HashMap<String, OwnedVariant>,
-    ) -> Result<Vec<OwnedObjectPath>, Error> {
+    ) -> Result<Vec<OwnedObjectPath>, Fault> {
         let mut options = Options::new(options);
         let dry_run = options.flag("dry-run")?;
         options.finish()?;
@@ -77,7 +77,7 @@ impl Manager {
     }
 
     #[zbus(out_args("job"))]
-    async fn discover(&self, options: HashMap<String, OwnedVariant>) -> Result<OwnedObjectPath, Error> {
+    async fn discover(&self, options: HashMap<String, OwnedVariant>) -> Result<OwnedObjectPath, Fault> {
         let mut options = Options::new(options);
         let timeout_ms = options.take("timeout-ms")?.unwrap_or(35_000);
         options.finish()?;
@@ -127,7 +127,7 @@ impl Manager {
     }
 
     #[zbus(property)]
-    async fn set_network_interfaces(&mut self, names: Vec<String>) -> Result<(), Error> {
+    async fn set_network_interfaces(&mut self, names: Vec<String>) -> Result<(), Fault> {
         self.set(Setting::NetworkInterfaces(names.clone())).await?;
         self.edit().network_interfaces = names;
         Ok(())
@@ -139,7 +139,7 @@ impl Manager {
     }
 
     #[zbus(property)]
-    async fn set_node_limit(&mut self, limit: u32) -> Result<(), Error> {
+    async fn set_node_limit(&mut self, limit: u32) -> Result<(), Fault> {
         self.set(Setting::NodeLimit(limit)).await?;
         self.edit().node_limit = limit;
         Ok(())
@@ -151,7 +151,7 @@ impl Manager {
     }
 
     #[zbus(property)]
-    async fn set_show(&mut self, policy: String) -> Result<(), Error> {
+    async fn set_show(&mut self, policy: String) -> Result<(), Fault> {
         self.set(Setting::Show(policy.clone())).await?;
         self.edit().show = settings::Show::parse(&policy).map_or("auto", settings::Show::word);
         Ok(())
@@ -163,7 +163,7 @@ impl Manager {
     }
 
     #[zbus(property)]
-    async fn set_latency_frames(&mut self, frames: u32) -> Result<(), Error> {
+    async fn set_latency_frames(&mut self, frames: u32) -> Result<(), Fault> {
         self.set(Setting::LatencyFrames(frames)).await?;
         self.edit().latency_frames = frames;
         Ok(())
@@ -175,7 +175,7 @@ impl Manager {
     }
 
     #[zbus(property)]
-    async fn set_address_pool(&mut self, prefix: String) -> Result<(), Error> {
+    async fn set_address_pool(&mut self, prefix: String) -> Result<(), Fault> {
         self.set(Setting::AddressPool(prefix.clone())).await?;
         self.edit().address_pool = prefix;
         Ok(())

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use wireloom_dbus::Error;
+use super::Fault;
 use zbus::{OwnedObjectPath, OwnedVariant, Str};
 
 use super::{object_path, options::Options};
@@ -18,18 +18,23 @@ pub struct Stream {
 }
 
 impl Stream {
-    async fn set(&self, setting: StreamSetting) -> Result<Vec<String>, Error> {
+    async fn set(&self, setting: StreamSetting) -> Result<Vec<String>, Fault> {
         Ok(self.core.ask(Ask::SetStream { id: self.view.id.clone(), setting }).await?)
     }
 }
 
 #[zbus::interface(name = "org.wireloom.Wireloom1.Stream", introspection_docs = false)]
 impl Stream {
-    async fn remove(&self, options: HashMap<String, OwnedVariant>) -> Result<(), Error> {
+    async fn remove(&self, options: HashMap<String, OwnedVariant>) -> Result<(), Fault> {
         let mut options = Options::new(options);
         let dry_run = options.flag("dry-run")?;
         options.finish()?;
-        self.core.ask(Ask::Remove { id: self.view.id.clone(), dry_run }).await?;
+        let ask = Ask::Remove { id: self.view.id.clone(), dry_run };
+        if dry_run {
+            self.core.ask(ask).await?
+        } else {
+            self.core.ask_visible(ask).await?
+        };
         Ok(())
     }
 
@@ -74,7 +79,7 @@ impl Stream {
     }
 
     #[zbus(property)]
-    async fn set_alias(&mut self, alias: String) -> Result<(), Error> {
+    async fn set_alias(&mut self, alias: String) -> Result<(), Fault> {
         let answer = self.set(StreamSetting::Alias(alias)).await?;
         Arc::make_mut(&mut self.view).alias = answer.into_iter().next().unwrap_or_default();
         Ok(())
@@ -116,7 +121,7 @@ impl Stream {
     }
 
     #[zbus(property)]
-    async fn set_pinned(&mut self, pinned: bool) -> Result<(), Error> {
+    async fn set_pinned(&mut self, pinned: bool) -> Result<(), Fault> {
         self.set(StreamSetting::Pinned(pinned)).await?;
         Arc::make_mut(&mut self.view).pinned = pinned;
         Ok(())
@@ -128,7 +133,7 @@ impl Stream {
     }
 
     #[zbus(property)]
-    async fn set_show(&mut self, policy: String) -> Result<(), Error> {
+    async fn set_show(&mut self, policy: String) -> Result<(), Fault> {
         self.set(StreamSetting::Show(policy.clone())).await?;
         Arc::make_mut(&mut self.view).show =
             settings::Show::parse(&policy).map_or("default", settings::Show::word);

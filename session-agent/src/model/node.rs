@@ -92,6 +92,15 @@ pub fn encoding(encoding: wireloom_sdp::Encoding) -> Encoding {
     }
 }
 
+pub fn sdp_encoding(encoding: Encoding) -> wireloom_sdp::Encoding {
+    match encoding {
+        Encoding::L16 => wireloom_sdp::Encoding::L16,
+        Encoding::L24 => wireloom_sdp::Encoding::L24,
+        Encoding::L32 => wireloom_sdp::Encoding::L32,
+        Encoding::AM824 => wireloom_sdp::Encoding::AM824,
+    }
+}
+
 pub fn encoding_word(encoding: Encoding) -> &'static str {
     match encoding {
         Encoding::L16 => "L16",

@@ -110,7 +110,7 @@ impl Model {
         };
         let session_id = u64::from((self.random)().max(1000)); // longer than three digits: a mark of its own
         let id = identity::stream_id(&format!("own\t{session_id}\t{name}"), 0);
-        Ok(SavedOwn {
+        let own = SavedOwn {
             id,
             name,
             labels,
@@ -133,7 +133,11 @@ impl Model {
             session_id,
             version: session_id,
             announced: 0,
-        })
+        };
+        let refclk = wireloom_sdp::RefClk::LocalMac([2, 0, 0, 0, 0, 0]);
+        describe::own(&own, u64::from(u32::MAX), Ipv4Addr::new(192, 168, 100, 100), refclk)
+            .map_err(|why| Refused::Invalid(format!("it cannot be announced: {why}")))?;
+        Ok(own)
     }
 
     fn used_addresses(&self) -> BTreeSet<Ipv4Addr> {
@@ -184,12 +188,13 @@ impl Model {
             }
             let Some((facts, address)) = &way else { continue };
             let refclk = clock::announced(ours.as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]));
-            let fingerprint = identity::hash(&describe::own(stream, 0, *address, refclk));
+            let Ok(text) = describe::own(stream, 0, *address, refclk) else { continue };
+            let fingerprint = identity::hash(&text);
             if stream.announced != fingerprint {
                 (stream.announced, stream.version) = (fingerprint, stream.version + 1);
                 self.save_at = Some(now.mono);
             }
-            let sdp = describe::own(stream, stream.version, *address, refclk);
+            let Ok(sdp) = describe::own(stream, stream.version, *address, refclk) else { continue };
             if *known.sdp == *sdp {
                 continue;
             }

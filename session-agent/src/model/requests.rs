@@ -146,8 +146,10 @@ impl Model {
         if dry_run {
             return Ok(Vec::new());
         }
-        let origin = stream.origin;
-        let sdp = stream.sdp.clone();
+        let (origin, sdp) = (stream.origin, stream.sdp.clone());
+        if !self.graph.settled && self.not_adopted.len() < 4096 {
+            self.not_adopted.insert(id.to_owned());
+        }
         match origin {
             Origin::Own => {
                 self.saved.own.retain(|own| own.id != id);

@@ -59,7 +59,7 @@ impl Model {
             })
             .collect();
         for (id, node) in found {
-            if !id.starts_with("s-") {
+            if !id.starts_with("s-") || self.not_adopted.contains(&id) {
                 continue;
             }
             if let Some(stream) = self.streams.get_mut(&id) {
@@ -76,6 +76,7 @@ impl Model {
             kept.node = Some(Node { offline: false, ..node });
             self.streams.insert(id, kept);
         }
+        self.not_adopted.clear();
     }
 
     /// Removes what left and is not used; what is linked stays as an offline node.

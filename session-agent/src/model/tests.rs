@@ -1,1 +1,216 @@
+//! The model in virtual time: what it wants after hours that pass in microseconds.
 
+use std::net::IpAddr;
+
+use wireloom_sdp::{SapPacket, Via, message_hash};
+use wireloom_units::Nanos;
+use wireloom_wanted::Node;
+
+use super::{GraphEvent, InterfaceFacts, Model};
+use crate::request::{Ask, Setting, StreamSetting};
+use crate::settings::Settings;
+use crate::store::Saved;
+use crate::time::Now;
+
+/// A model with one interface and an object that stores what is written, as PipeWire does.
+struct Bench {
+    model: Model,
+    now: Now,
+    object: std::collections::BTreeMap<String, String>,
+    writes: usize,
+}
+
+impl Bench {
+    fn new(saved: Saved) -> Self {
+        let now = Now { mono: Nanos::from_secs(1000), wall_us: 1_700_000_000_000_000 };
+        let mut number = 7_u32;
+        let mut model = Model::new(now, Settings::default(), saved, move || {
+            number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            number
+        });
+        model.handle_active(true);
+        let facts = InterfaceFacts {
+            name: "eth0".into(),
+            index: 2,
+            up: true,
+            multicast: true,
+            addresses: vec![(IpAddr::from([192, 0, 2, 10]), 24)],
+            ..InterfaceFacts::default()
+        };
+        model.handle_interfaces(now, vec![facts]);
+        Self { model, now, object: Default::default(), writes: 0 }
+    }
+
+    /// PipeWire is there, with `object` in its metadata.
+    fn connect(&mut self) {
+        self.event(GraphEvent::Connected);
+        self.event(GraphEvent::ObjectAppeared);
+        for (key, value) in self.object.clone() {
+            self.event(GraphEvent::Property { key: Some(key), value: Some(value) });
+        }
+        self.event(GraphEvent::Settled);
+        self.settle();
+    }
+
+    fn event(&mut self, event: GraphEvent) {
+        self.model.handle_graph(self.now, event);
+    }
+
+    fn settle(&mut self) {
+        self.model.settle(self.now);
+        while let Some(op) = self.model.poll_graph() {
+            self.writes += 1;
+            match &op.value {
+                Some(value) => self.object.insert(op.key.clone(), value.clone()),
+                None => self.object.remove(&op.key),
+            };
+            self.event(GraphEvent::Property { key: Some(op.key), value: op.value });
+        }
+    }
+
+    /// Lets `seconds` pass, settling whenever the model asks for it.
+    fn pass(&mut self, seconds: u64) {
+        let end = self.now.mono.plus(Nanos::from_secs(seconds));
+        while self.now.mono < end {
+            let due = self.model.poll_timeout().filter(|due| *due > self.now.mono).unwrap_or(end);
+            let next = due.max(self.now.mono.plus(Nanos::from_millis(1))).min(end);
+            self.now.wall_us += next.since(self.now.mono).0 / 1000;
+            self.now.mono = next;
+            self.settle();
+        }
+    }
+
+    fn hear(&mut self, sdp: &str) {
+        let from = IpAddr::from([192, 0, 2, 21]);
+        let hash = message_hash(sdp.as_bytes());
+        let payload = sdp.as_bytes().into();
+        let packet = SapPacket { delete: false, is_version_0: false, hash, origin: from, payload };
+        let via = Via { interface: 2, group: None };
+        self.model.handle_datagram(self.now, from, via, &packet.emit()).expect("well-formed");
+        self.settle();
+    }
+
+    fn nodes(&self) -> Vec<(&str, Node)> {
+        let nodes = self.object.iter().filter_map(|(key, value)| Some((key.strip_prefix("node.")?, value)));
+        nodes.map(|(id, value)| (id, serde_json::from_str(value).expect("a node"))).collect()
+    }
+
+    fn state(&mut self, node: &str, links: u32, state: &str) {
+        let value = format!(r#"{{"state": "{state}", "links": {links}}}"#);
+        self.event(GraphEvent::Property { key: Some(format!("state.{node}")), value: Some(value) });
+        self.settle();
+    }
+}
+
+fn sdp(session: u32, host: u8, name: &str, group: u8) -> String {
+    format!(
+        "v=0\r\no=- {session} 1 IN IP4 192.0.2.{host}\r\ns={name}\r\nc=IN IP4 239.69.1.{group}/32\r\nt=0 0\r\n\
+         m=audio 5004 RTP/AVP 97\r\na=rtpmap:97 L24/48000/2\r\na=ptime:1\r\na=mediaclk:direct=0\r\n"
+    )
+}
+
+#[test]
+fn a_kept_node_stays_for_the_normal_expiry_and_goes_then() {
+    let mut first = Bench::new(Saved::default());
+    first.connect();
+    first.hear(&sdp(4711, 21, "Stage", 1));
+    assert_eq!(first.nodes().len(), 1);
+    let mut next = Bench::new(Saved::default());
+    next.object = first.object.clone();
+    next.connect();
+    next.pass(299);
+    assert_eq!((next.object == first.object, next.writes), (true, 0), "nothing differs, nothing is written");
+    next.pass(2);
+    assert!(next.object.is_empty());
+}
+
+#[test]
+fn a_kept_node_that_is_linked_stays_offline_until_its_link_goes() {
+    let mut first = Bench::new(Saved::default());
+    first.connect();
+    first.hear(&sdp(4711, 21, "Stage", 1));
+    let mut next = Bench::new(Saved::default());
+    next.object = first.object;
+    next.connect();
+    let id = next.nodes()[0].0.to_owned();
+    next.state(&id, 2, "silent");
+    next.pass(400);
+    assert!(next.nodes()[0].1.offline);
+    next.hear(&sdp(4711, 21, "Stage", 1));
+    assert!(!next.nodes()[0].1.offline, "it came back");
+    assert_eq!(next.nodes()[0].0, id);
+}
+
+#[test]
+fn a_device_that_moves_while_the_agent_is_away_keeps_its_id() {
+    let mut first = Bench::new(Saved::default());
+    first.connect();
+    first.hear(&sdp(4711, 21, "Stage", 1));
+    let id = first.nodes()[0].0.to_owned();
+    let saved = first.model.unsaved().expect("there is something to save");
+    let mut next = Bench::new(saved);
+    next.connect();
+    next.hear(&sdp(4711, 99, "Stage", 1));
+    assert_eq!(next.nodes()[0].0, id);
+    // A short session id is nobody's own: two devices, two streams.
+    next.hear(&sdp(1, 21, "Stage", 2));
+    next.hear(&sdp(1, 22, "Stage", 3));
+    assert_eq!(next.nodes().len(), 3);
+}
+
+#[test]
+fn the_limit_keeps_linked_and_pinned_nodes_and_says_who_waits() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    for number in 1..=6 {
+        bench.hear(&sdp(5000 + u32::from(number), 21, &format!("Stream {number}"), number));
+    }
+    let by_name = |bench: &Bench, name: &str| {
+        bench.nodes().into_iter().find(|(_, node)| node.text.name == name).map(|(id, _)| id.to_owned())
+    };
+    let (linked, pinned) = (by_name(&bench, "Stream 5"), by_name(&bench, "Stream 6"));
+    bench.state(&linked.expect("has a node"), 1, "running");
+    let id = pinned.expect("has a node").trim_end_matches(".tx").to_owned();
+    bench
+        .model
+        .handle_ask(bench.now, Ask::SetStream { id, setting: StreamSetting::Pinned(true) })
+        .expect("can be pinned");
+    bench.model.handle_ask(bench.now, Ask::Set(Setting::NodeLimit(3))).expect("in range");
+    bench.settle();
+    for (name, shown) in [("Stream 1", true), ("Stream 2", false), ("Stream 5", true), ("Stream 6", true)] {
+        assert_eq!(by_name(&bench, name).is_some(), shown, "{name}");
+    }
+    let world = bench.model.refresh_world(bench.now);
+    let hidden = world.streams.values().find(|stream| stream.name == "Stream 2").expect("still an object");
+    assert_eq!((hidden.condition.state, hidden.hidden_reason), ("hidden", "node-limit"));
+}
+
+#[test]
+fn nodes_are_devices_of_the_desktop_only_beside_real_ones_and_never_change_while_linked() {
+    use wireloom_wanted::Show;
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.hear(&sdp(5000, 21, "Stage", 1));
+    assert_eq!(bench.nodes()[0].1.show, Show::Patchbay);
+    let id = bench.nodes()[0].0.to_owned();
+    bench.state(&id, 1, "running");
+    bench.event(GraphEvent::Devices { sources: 1, sinks: 0 });
+    bench.settle();
+    assert_eq!(bench.nodes()[0].1.show, Show::Patchbay, "linked");
+    bench.state(&id, 0, "idle");
+    assert_eq!(bench.nodes()[0].1.show, Show::Desktop);
+}
+
+#[test]
+fn what_is_removed_before_pipewire_is_there_is_not_adopted_later() {
+    let mut first = Bench::new(Saved::default());
+    first.connect();
+    first.hear(&sdp(4711, 21, "Stage", 1));
+    let id = first.nodes()[0].0.trim_end_matches(".tx").to_owned();
+    let mut next = Bench::new(Saved::default());
+    next.object = first.object;
+    next.hear(&sdp(4711, 21, "Stage", 1));
+    next.model.handle_ask(next.now, Ask::Remove { id, dry_run: false }).expect("is known");
+    next.connect();
+    assert!(next.object.is_empty());
+}
