@@ -4,6 +4,7 @@
 //! It knows how to build, install and check; what is checked lives in the crates and in `tests/`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod cargo;
 mod demo;
 mod lab;
@@ -62,6 +63,12 @@ enum Task {
         #[arg(long, hide = true)]
         products: Option<PathBuf>,
     },
+    /// Measures CPU time, latency and endurance beside PipeWire's own RTP modules and prints tables.
+    Bench {
+        /// Measures less: three minutes instead of twenty.
+        #[arg(long)]
+        quick: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -84,6 +91,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Lab { names, .. } => lab::run(&names),
+        Task::Bench { quick } => bench::run(quick),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

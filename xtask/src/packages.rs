@@ -47,4 +47,5 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "valgrind", "sees what a module that is loaded and unloaded leaves behind"),
     package(Use::Test, "libc6-dev-arm64-cross", "the C library those tests run on"),
     package(Use::Test, "qemu-user", "runs them"),
+    package(Use::Everything, "debootstrap", "makes a root file system with the next release's PipeWire"),
 ];

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use wireloom_rtp::{
     BlockPosition, ChannelStatus, Encoding, Packetizer, PacketizerConfig, RtpHeader, Timeline,
     TimelineConfig, write_header,
@@ -13,12 +13,12 @@ use wireloom_rtp::{
 use wireloom_units::{Channels, MediaIndex, Rate, Samples, Ssrc};
 
 /// One line of the table.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// What is done: `decode`, `encode`, `place`, `receive`, `send`.
-    pub path: &'static str,
+    pub path: String,
     /// Sample format.
-    pub encoding: &'static str,
+    pub encoding: String,
     /// Channels.
     pub channels: u16,
     /// Frames in a packet, and in a cycle of the graph.
@@ -61,6 +61,7 @@ fn count(program: &Path, case: usize) -> Result<Row> {
     let [short, long] = RUNS.map(|packets| collected(program, case, packets));
     let instructions = (long? - short?) as f64 / f64::from(RUNS[1] - RUNS[0]);
     let per_sample = instructions / f64::from(u32::from(channels) * frames);
+    let (path, encoding) = (path.to_owned(), encoding.to_owned());
     Ok(Row { path, encoding, channels, frames, instructions, per_sample })
 }
 

@@ -1,0 +1,94 @@
+//! Measures Wireloom beside PipeWire's own RTP modules and prints tables. `cargo xtask bench` builds it and what it
+//! needs, and runs it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use wireloom_bench::hot_paths::hot_paths;
+use wireloom_bench::platform::{Platform, make_root};
+use wireloom_bench::results::Results;
+use wireloom_bench::run::{Extent, run};
+use wireloom_lab::Products;
+use wireloom_lab::isolation::{self, Ending};
+
+/// Measures, prints tables, keeps what was measured as JSON.
+#[derive(Parser)]
+struct Arguments {
+    /// The folder that holds the module (in `pipewire/`) and the programs.
+    #[arg(long)]
+    products: PathBuf,
+    /// The folder in which results are kept.
+    #[arg(long)]
+    out: PathBuf,
+    /// Root file system of Debian 13; made when it is not there.
+    #[arg(long, default_value = "/var/tmp/wireloom-trixie")]
+    root: PathBuf,
+    /// Measures less: under three minutes.
+    #[arg(long)]
+    quick: bool,
+    #[arg(long, hide = true)]
+    inside: Option<String>,
+}
+
+/// Names of the two platforms for the inner program.
+const INSTALLED: &str = "installed";
+const ROOT: &str = "root";
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let extent = if arguments.quick { Extent::Quick } else { Extent::Full };
+    if let Some(name) = &arguments.inside {
+        return inside(name, &arguments, extent);
+    }
+    std::fs::create_dir_all(&arguments.out)?;
+    let mut results = Results::default();
+    on(INSTALLED, &arguments, &mut results);
+    if extent == Extent::Full {
+        match make_root(&arguments.root) {
+            Ok(()) => on(ROOT, &arguments, &mut results),
+            Err(error) => results.not_measured.push(format!("PipeWire of Debian 13: {error:#}")),
+        }
+    } else {
+        results.not_measured.push("PipeWire of Debian 13: a quick run leaves it out".to_owned());
+    }
+    eprintln!("hot paths");
+    match hot_paths(&arguments.products.join("hot-paths")) {
+        Ok(rows) => results.hot_paths = rows,
+        Err(error) => results.not_measured.push(format!("instructions of the hot paths: {error:#}")),
+    }
+    let file = arguments.out.join(if arguments.quick { "quick.json" } else { "full.json" });
+    std::fs::write(&file, serde_json::to_string_pretty(&results)?)?;
+    println!("{}\nEvery single measurement is in {}.", results.show(), file.display());
+    Ok(())
+}
+
+/// Measures in a studio of its own; what goes wrong becomes part of the results.
+fn on(name: &str, arguments: &Arguments, results: &mut Results) {
+    let part = arguments.out.join(format!("{name}.json"));
+    match measure(name, &part) {
+        Ok(platform) => results.platforms.push(platform),
+        Err(error) => results.not_measured.push(format!("PipeWire ({name}): {error:#}")),
+    }
+    let _ = std::fs::remove_file(part);
+}
+
+fn measure(name: &str, part: &Path) -> Result<wireloom_bench::results::OnPlatform> {
+    let mut words: Vec<_> = std::env::args_os().skip(1).collect();
+    words.extend(["--inside".into(), name.into()]);
+    match isolation::run(&words)? {
+        Ending::Exit { code: 0, .. } => {}
+        Ending::Exit { code, .. } => anyhow::bail!("the studio ended with exit code {code}"),
+        Ending::Interrupted { .. } => anyhow::bail!("interrupted"),
+    }
+    let text = std::fs::read_to_string(part).with_context(|| part.display().to_string())?;
+    Ok(serde_json::from_str(&text)?)
+}
+
+fn inside(name: &str, arguments: &Arguments, extent: Extent) -> Result<()> {
+    let platform = if name == ROOT { Platform::in_root(&arguments.root)? } else { Platform::installed()? };
+    let progress = |what: &str| eprintln!("PipeWire {}: {what}", platform.version);
+    let results = run(&platform, &Products::new(&arguments.products), extent, progress)?;
+    let part = arguments.out.join(format!("{name}.json"));
+    Ok(std::fs::write(part, serde_json::to_string(&results)?)?)
+}
