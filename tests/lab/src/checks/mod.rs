@@ -3,6 +3,7 @@
 mod clock;
 mod desktop;
 mod discovery;
+mod drop_in;
 mod graph;
 mod network;
 mod panic;
@@ -71,6 +72,11 @@ pub const CHECKS: &[Check] = &[
         name: "realtime",
         about: "our code on the data loop never allocates, locks or waits",
         run: realtime::run,
+    },
+    Check {
+        name: "drop-in",
+        about: "the distribution's PipeWire starts with our drop-in, whatever happens",
+        run: drop_in::run,
     },
     Check { name: "panic", about: "a bug of ours silences one node and nothing else", run: panic::run },
     Check { name: "reload", about: "the module loads and unloads without a trace", run: reload::run },
