@@ -7,9 +7,11 @@
 mod bench;
 mod cargo;
 mod demo;
+mod dist;
 mod lab;
 mod licences;
 mod packages;
+mod packaging;
 mod products;
 mod refusal;
 mod rules;
@@ -51,6 +53,12 @@ enum Task {
         #[arg(long)]
         full: bool,
     },
+    /// Checks what packagers install and makes a source archive that builds without network.
+    Dist {
+        /// Makes no archive.
+        #[arg(long)]
+        check: bool,
+    },
     /// Runs checks in virtual studios: network namespaces with hosts, PipeWire, our programs and peers.
     Lab {
         /// Names of checks; all without any.
@@ -78,6 +86,7 @@ fn main() -> ExitCode {
         Task::Demo { keep, inside: true, products: Some(products) } => demo::run_inside(keep, products),
         Task::Demo { keep, .. } => demo::run(keep),
         Task::Test { full } => test::run(full),
+        Task::Dist { check } => dist::run(check),
         Task::Lab { inside: Some(name), products: Some(products), .. } => {
             // What went wrong is in the report; printed here too it would disturb the outer program's lines.
             return if lab::run_inside(&name, products).is_ok() {

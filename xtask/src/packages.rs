@@ -48,4 +48,9 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "libc6-dev-arm64-cross", "the C library those tests run on"),
     package(Use::Test, "qemu-user", "runs them"),
     package(Use::Everything, "debootstrap", "makes a root file system with the next release's PipeWire"),
+    package(Use::Test, "meson", "installs everything for packagers, as they do"),
+    package(Use::Test, "ninja-build", "... what it builds with"),
+    package(Use::Test, "scdoc", "writes the manual pages"),
+    package(Use::Test, "libxml2-utils", "xmllint: reads the D-Bus contract as others do"),
+    package(Use::Test, "systemd", "systemd-analyze finds faults in units; it is not started"),
 ];

@@ -77,7 +77,8 @@ fn root_files(package: &Value) -> Vec<PathBuf> {
         .collect()
 }
 
-fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+/// Every Rust file below `folder`, in a fixed order.
+pub fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -5,7 +5,7 @@ use wireloom_lab::checks::CHECKS;
 use crate::cargo::{cargo, host_target, metadata};
 use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
-use crate::{lab, licences, products, rules, setup, targets};
+use crate::{lab, licences, packaging, products, rules, setup, targets};
 
 /// Runs every check that exists. Errors: any of them failed.
 pub fn run(full: bool) -> anyhow::Result<()> {
@@ -35,6 +35,9 @@ pub fn run(full: bool) -> anyhow::Result<()> {
     }
     targets::bare_metal(&mut steps);
     targets::arm(&mut steps);
+    if let Err(error) = packaging::check(&mut steps) {
+        steps.step("packaging", |_| Outcome::Failed(format!("{error:#}")));
+    }
     match lab::ask_permission() {
         Ok(()) => match products::build(&mut steps) {
             Ok(products) => lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products),
