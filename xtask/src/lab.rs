@@ -1,6 +1,6 @@
 //! `cargo xtask lab`: runs the checks of `tests/lab`, each in a virtual studio of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
@@ -11,7 +11,7 @@ use wireloom_lab::{Products, Studio};
 use crate::packages::Use;
 use crate::refusal::Refusal;
 use crate::steps::{Outcome, Steps};
-use crate::{products, setup};
+use crate::{matrix, products, setup};
 
 /// Runs the checks with these names, or all. Errors: one failed, or there is none of that name.
 pub fn run(names: &[String]) -> anyhow::Result<()> {
@@ -24,6 +24,15 @@ pub fn run(names: &[String]) -> anyhow::Result<()> {
     steps.finish()
 }
 
+/// Runs what the next Debian release could break, with its PipeWire. Errors: something failed.
+pub fn run_next_release() -> anyhow::Result<()> {
+    setup::run(Use::Everything)?;
+    let mut steps = Steps::new();
+    let products = products::build(&mut steps)?;
+    matrix::run(&mut steps, &products);
+    steps.finish()
+}
+
 /// Prints the names and what they are about.
 pub fn list() {
     for check in CHECKS {
@@ -33,15 +42,21 @@ pub fn list() {
 
 /// Runs each check as a step.
 pub fn run_checks(steps: &mut Steps, checks: &[&Check], products: &Products) {
+    run_checks_in(steps, checks, products, None);
+}
+
+/// Runs each check as a step, in another root file system if one is given.
+pub fn run_checks_in(steps: &mut Steps, checks: &[&Check], products: &Products, root: Option<&Path>) {
     for check in checks {
-        let name = format!("lab {}: {}", check.name, check.about);
+        let place = if root.is_some() { "lab of the next release" } else { "lab" };
+        let name = format!("{place} {}: {}", check.name, check.about);
         let start = Instant::now();
         let mut interrupted = false;
         steps.step(&name, |_| {
             let folder = products.folder().as_os_str();
             let arguments =
                 ["lab".as_ref(), "--inside".as_ref(), check.name.as_ref(), "--products".as_ref(), folder];
-            match isolation::run(&arguments) {
+            match isolation::run_in(root, &arguments) {
                 Ok(Ending::Exit { code: 0, report }) => Outcome::Passed(report),
                 Ok(Ending::Exit { code, report }) if report.is_empty() => {
                     Outcome::Failed(format!("ended with exit code {code} after {:?}", start.elapsed()))

@@ -10,6 +10,7 @@ mod demo;
 mod dist;
 mod lab;
 mod licences;
+mod matrix;
 mod packages;
 mod packaging;
 mod products;
@@ -66,6 +67,9 @@ enum Task {
         /// Prints the names and what they are about.
         #[arg(long)]
         list: bool,
+        /// Runs them with the PipeWire of the next Debian release (as root; makes its root file system).
+        #[arg(long, conflicts_with_all = ["names", "list"])]
+        next_release: bool,
         #[arg(long, hide = true, requires = "products")]
         inside: Option<String>,
         #[arg(long, hide = true)]
@@ -99,6 +103,7 @@ fn main() -> ExitCode {
             lab::list();
             Ok(())
         }
+        Task::Lab { next_release: true, .. } => lab::run_next_release(),
         Task::Lab { names, .. } => lab::run(&names),
         Task::Bench { quick } => bench::run(quick),
     };

@@ -5,7 +5,7 @@ use wireloom_lab::checks::CHECKS;
 use crate::cargo::{cargo, host_target, metadata};
 use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
-use crate::{lab, licences, packaging, products, rules, setup, targets};
+use crate::{lab, licences, matrix, packaging, products, rules, setup, targets};
 
 /// Runs every check that exists. Errors: any of them failed.
 pub fn run(full: bool) -> anyhow::Result<()> {
@@ -40,7 +40,12 @@ pub fn run(full: bool) -> anyhow::Result<()> {
     }
     match lab::ask_permission() {
         Ok(()) => match products::build(&mut steps) {
-            Ok(products) => lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products),
+            Ok(products) => {
+                lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products);
+                if full {
+                    matrix::run(&mut steps, &products);
+                }
+            }
             Err(error) => println!("the lab was not tried: {error:#}"),
         },
         Err(error) => {

@@ -27,6 +27,20 @@ const REPORT: &str = "report";
 /// How long the inner program may take to tidy up after an interruption.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// Makes the system `$0` the root, under an overlay in the studio's directory `$1`, with the source tree `$2` (which
+/// holds the products) where it was; then runs the rest.
+const CHANGE_ROOT: &str = r#"
+    system=$0 studio=$1 source=$2; shift 2
+    mkdir "$studio/upper" "$studio/work" "$studio/system"
+    mount -t overlay overlay -o "lowerdir=$system,upperdir=$studio/upper,workdir=$studio/work" "$studio/system"
+    cd "$studio/system"
+    mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev
+    mkdir -p ".$studio" ".$source"
+    mount --bind "$studio" ".$studio"; mount --bind "$source" ".$source"
+    pivot_root . . ; umount -l .
+    exec "$@"
+"#;
+
 /// How this user can have namespaces.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Permission {
@@ -70,6 +84,11 @@ pub fn permission() -> anyhow::Result<Permission> {
 ///
 /// Errors: namespaces are refused, or the program cannot be started.
 pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
+    run_in(None, arguments)
+}
+
+/// The same in another root file system, `system`, which is not changed: it lies under an overlay.
+pub fn run_in<S: AsRef<OsStr>>(system: Option<&Path>, arguments: &[S]) -> anyhow::Result<Ending> {
     let root = match permission()? {
         Permission::Root => true,
         Permission::UserNamespace => false,
@@ -77,8 +96,14 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
     };
     let directory = Directory::new()?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])?;
-    let mut child = unshare(root)
-        .arg(std::env::current_exe()?)
+    let program = std::env::current_exe()?;
+    let mut command = unshare(root);
+    if let Some(system) = system {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        command.args(["sh", "-euc", CHANGE_ROOT]).arg(system).arg(&directory.path).arg(source);
+    }
+    let mut child = command
+        .arg(program)
         .args(arguments)
         .env(DIRECTORY, &directory.path)
         .stdin(Stdio::piped())
