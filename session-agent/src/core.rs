@@ -11,12 +11,12 @@ use tracing::{debug, error, info, warn};
 use wireloom_clock_page::Line;
 use wireloom_units::Nanos;
 
-use crate::announcer::Announcer;
 use crate::clock_watch::ClockWatch;
 use crate::interfaces::{self, Bell};
 use crate::lock::ActiveLock;
-use crate::model::{ClockFacts, GraphEvent, GraphOp, Model, SapWish};
+use crate::model::{ClockFacts, GraphEvent, GraphOp, Model};
 use crate::request::Request;
+use crate::sap_senders::SapSenders;
 use crate::sap_sockets::{Datagram, SapSockets};
 use crate::store;
 use crate::time::{Clock, Now};
@@ -50,8 +50,7 @@ pub struct Driver {
     pub watch: ClockWatch,
     pub lock: ActiveLock,
     pub state_file: PathBuf,
-    pub random: Box<dyn FnMut() -> u32>,
-    pub announcer: Announcer,
+    pub senders: SapSenders,
     /// Interfaces on which joining failed last time.
     pub failed: BTreeSet<u32>,
     pub clock_seen: Vec<String>,
@@ -114,7 +113,7 @@ impl Driver {
 
     fn due(&self) -> Nanos {
         let idle = self.world_at.plus(WORLD_AGE);
-        let dues = [self.model.poll_timeout(), self.announcer.poll_timeout(), self.world_due];
+        let dues = [self.model.poll_timeout(), self.world_due];
         dues.into_iter().flatten().fold(idle, Nanos::min)
     }
 
@@ -142,18 +141,14 @@ impl Driver {
         while let Some(op) = self.model.poll_graph() {
             let _ = ends.ops.send(op); // the thread lives as long as the process
         }
-        while let Some(wish) = self.model.poll_wish() {
-            match wish {
-                SapWish::Announce(what) => self.announcer.announce(now.mono, what),
-                SapWish::Withdraw(id) => self.announcer.withdraw(now.mono, &id),
-                SapWish::Rejoin => {
-                    self.sockets.leave_all();
-                    self.failed.clear();
-                }
-            }
+        if self.model.poll_rejoin() {
+            self.sockets.leave_all();
+            self.failed.clear();
         }
-        self.announcer.handle_timeout(now.mono, &mut self.random);
         self.failed = self.sockets.join(&self.model.joined());
+        while let Some(announcement) = self.model.poll_transmit() {
+            self.senders.send(&announcement);
+        }
         if let Some(saved) = self.model.poll_save(now) {
             self.save(&saved);
         }

@@ -4,7 +4,6 @@
 
 #![forbid(unsafe_code)]
 
-mod announcer;
 mod bus;
 mod clock_watch;
 mod config;
@@ -14,6 +13,7 @@ mod lock;
 mod model;
 mod pipewire_thread;
 mod request;
+mod sap_senders;
 mod sap_sockets;
 mod settings;
 mod store;
@@ -123,8 +123,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         watch,
         lock,
         state_file,
-        random: Box::new(random()),
-        announcer: announcer::Announcer::default(),
+        senders: sap_senders::SapSenders::default(),
         failed: BTreeSet::new(),
         clock_seen: Vec::new(),
         world_at: Nanos::ZERO,

@@ -20,33 +20,21 @@ mod show;
 mod tests;
 mod views;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wireloom_sdp::{SapListener, StreamId};
+use wireloom_sdp::{SapAnnouncer, SapListener, StreamId};
 use wireloom_units::Nanos;
 
 pub use facts::{ClockFacts, InterfaceFacts};
 pub use graph::{GraphEvent, GraphOp};
 use known::Known;
-pub use own::Announce;
 
 use crate::settings::Settings;
 use crate::store::{Saved, SavedStream};
 use crate::time::Now;
 use crate::view::{Condition, World};
-
-/// Wishes of the model for the announcement task.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SapWish {
-    /// Announce this, replacing what was announced under the same id.
-    Announce(Announce),
-    /// Withdraw the announcement of this id.
-    Withdraw(String),
-    /// Leave and join the groups again.
-    Rejoin,
-}
 
 /// Everything the agent knows. One owner: the core task.
 pub struct Model {
@@ -61,6 +49,7 @@ pub struct Model {
     /// Identity text -> id, of the streams in `streams` and in `saved`.
     by_key: HashMap<String, String>,
     listener: SapListener,
+    announcer: SapAnnouncer,
     /// Announced stream -> its id.
     heard: BTreeMap<StreamId, String>,
     /// Announced streams that a user removed, and when: the next announcement brings them back.
@@ -76,19 +65,22 @@ pub struct Model {
     graph: graph::Mirror,
     watch_until: Option<Nanos>,
     jobs: jobs::Jobs,
-    wishes: VecDeque<SapWish>,
+    /// The announcement groups should be left and joined again.
+    rejoin: bool,
     world: Arc<World>,
     random: Box<dyn FnMut() -> u32 + Send>,
 }
 
 impl Model {
-    /// Starts with what was configured and saved. `random` gives session ids and the first automatic address.
+    /// Starts with what was configured and saved. `random` gives session ids, the first automatic
+    /// address and the jitter of announcements.
     pub fn new(
         now: Now,
         settings: Settings,
         saved: Saved,
-        random: impl FnMut() -> u32 + Send + 'static,
+        mut random: impl FnMut() -> u32 + Send + 'static,
     ) -> Self {
+        let seed = u64::from(random()) << 32 | u64::from(random());
         let mut model = Self {
             settings,
             saved: Saved { schema: 1, ..saved },
@@ -99,6 +91,7 @@ impl Model {
             streams: BTreeMap::new(),
             by_key: HashMap::new(),
             listener: SapListener::new(),
+            announcer: SapAnnouncer::new(seed),
             heard: BTreeMap::new(),
             removed: BTreeMap::new(),
             not_adopted: BTreeSet::new(),
@@ -111,7 +104,7 @@ impl Model {
             graph: graph::Mirror::default(),
             watch_until: None,
             jobs: jobs::Jobs::default(),
-            wishes: VecDeque::new(),
+            rejoin: false,
             world: Arc::default(),
             random: Box::new(random),
         };
@@ -136,9 +129,9 @@ impl Model {
         self.tell_own();
     }
 
-    /// The next wish for the announcement task.
-    pub fn poll_wish(&mut self) -> Option<SapWish> {
-        self.wishes.pop_front()
+    /// Whether the announcement groups should be left and joined again; asks once.
+    pub fn poll_rejoin(&mut self) -> bool {
+        std::mem::take(&mut self.rejoin)
     }
 
     /// The state to write, once it has been quiet for a while or a user waits for it.

@@ -127,17 +127,6 @@ impl SapSockets {
     }
 }
 
-/// A socket for sending announcements from `address` on the interface that has it.
-pub fn sender(address: Ipv4Addr) -> io::Result<std::net::UdpSocket> {
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&SocketAddr::V4(SocketAddrV4::new(address, 0)).into())?;
-    socket.set_multicast_if_v4(&address)?;
-    socket.set_multicast_ttl_v4(255)?; // RFC 2974 §3
-    socket.set_multicast_loop_v4(true)?; // other programs of this computer listen too
-    Ok(socket.into())
-}
-
 /// Being a member already is as good.
 fn member(result: io::Result<()>) -> io::Result<()> {
     match result {

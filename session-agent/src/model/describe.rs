@@ -2,21 +2,21 @@
 
 use std::net::Ipv4Addr;
 
-use wireloom_sdp::{Description, Flavour, Leg, MediaClock, RefClk, WriteError, write};
+use wireloom_sdp::{Description, Flavour, Leg, MediaClock, RefClk, WriteError};
 use wireloom_units::{Channels, Rate, Samples};
 
 use super::node::sdp_encoding;
 use crate::store::SavedOwn;
 
-/// The text that is announced for `own` with `version`, sent from `address`, on the clock `refclk`.
+/// What is announced of `own` with its version, sent from `address`, on the clock `refclk`.
 ///
-/// Errors: what the format cannot say; [`super::Model`] refuses such streams before they exist.
-pub fn own(own: &SavedOwn, version: u64, address: Ipv4Addr, refclk: RefClk) -> Result<String, WriteError> {
+/// Errors: no channels, or too many; [`super::Model`] refuses such streams before they exist.
+pub fn own(own: &SavedOwn, address: Ipv4Addr, refclk: RefClk) -> Result<Description, WriteError> {
     let channels = u16::try_from(own.labels.len()).ok().and_then(Channels::new);
-    let description = Description {
+    Ok(Description {
         user: "-".to_owned(),
         session_id: own.session_id,
-        version,
+        version: own.version,
         origin: address.into(),
         name: own.name.clone(),
         labels: own.labels.clone(),
@@ -36,6 +36,10 @@ pub fn own(own: &SavedOwn, version: u64, address: Ipv4Addr, refclk: RefClk) -> R
         refclk: Some(refclk),
         media_clock: MediaClock::Direct(0),
         paused: false,
-    };
-    write(&description, if own.dante { Flavour::DanteFriendly } else { Flavour::Neutral })
+    })
+}
+
+/// Whose habits the announcement of `own` follows.
+pub const fn flavour(own: &SavedOwn) -> Flavour {
+    if own.dante { Flavour::DanteFriendly } else { Flavour::Neutral }
 }

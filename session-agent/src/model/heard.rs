@@ -117,10 +117,9 @@ impl Model {
     fn learn_heard(&mut self, now: Now, entry: StreamId) {
         let Some(heard) = self.listener.stream(entry) else { return };
         let Some(hearing) = heard.via.first().copied() else { return };
-        let (stream, raw) = (heard.stream.clone(), heard.raw.to_vec());
-        let warnings = wireloom_sdp::read(&raw).map(|parsed| parsed.warnings).unwrap_or_default();
-        let warnings: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-        let sdp: Arc<str> = String::from_utf8_lossy(&raw).into();
+        let stream = heard.stream.clone();
+        let warnings: Vec<_> = heard.warnings.iter().map(ToString::to_string).collect();
+        let sdp: Arc<str> = String::from_utf8_lossy(heard.raw).into();
         let hint = self.heard.get(&entry).cloned();
         let id = self.identify(now, &stream, hint);
         self.learn(&id, stream, &warnings, &sdp, hearing.source, Some(hearing.via.interface));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wireloom_units::Nanos;
 
-use super::{Model, SapWish};
+use super::Model;
 use crate::request::{Answer, Refused};
 use crate::time::Now;
 use crate::view::JobView;
@@ -58,7 +58,7 @@ impl Model {
         let (streams_before, step) = (self.streams.len(), now.mono.plus(STEP).min(ends));
         let job = Job { begun: now.mono, ends, streams_before, step, outcome: None };
         self.jobs.list.insert(id.clone(), job);
-        self.wishes.push_back(SapWish::Rejoin);
+        self.rejoin = true;
         Ok(vec![id])
     }
 

@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use wireloom_sdp::for_display;
+use wireloom_sdp::{Outgoing, for_display};
 use wireloom_units::Nanos;
 use wireloom_wanted::{ClockRelation, Direction, Encoding, Leg, Media, Node, NodeText, Protocol, Show};
 
 use super::known::Origin;
-use super::{InterfaceFacts, Known, Model, SapWish, clock, describe, identity};
+use super::{InterfaceFacts, Known, Model, clock, describe, identity};
 use crate::request::{Answer, NewStream, Refused};
 use crate::store::SavedOwn;
 use crate::time::Now;
@@ -19,17 +19,6 @@ const MAX_OWN: usize = 64;
 /// The most payload octets of a packet that AES67 asks receivers to take.
 const MAX_PAYLOAD: usize = 1440;
 const RATES: [u32; 6] = [44_100, 48_000, 88_200, 96_000, 176_400, 192_000];
-
-/// What is to be announced.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Announce {
-    pub id: String,
-    pub sdp: String,
-    pub session_id: String,
-    /// Where it is announced and sent: the first interface that can.
-    pub interface: u32,
-    pub address: Ipv4Addr,
-}
 
 impl Model {
     /// Makes a transmit stream, or says why not.
@@ -108,7 +97,7 @@ impl Model {
             Some(address) => address,
             None => self.free_address()?,
         };
-        let session_id = u64::from((self.random)().max(1000)); // longer than three digits: a mark of its own
+        let session_id = self.free_session_id();
         let id = identity::stream_id(&format!("own\t{session_id}\t{name}"), 0);
         let own = SavedOwn {
             id,
@@ -135,9 +124,17 @@ impl Model {
             announced: 0,
         };
         let refclk = wireloom_sdp::RefClk::LocalMac([2, 0, 0, 0, 0, 0]);
-        describe::own(&own, u64::from(u32::MAX), Ipv4Addr::new(192, 168, 100, 100), refclk)
+        describe::own(&own, Ipv4Addr::new(192, 168, 100, 100), refclk)
+            .and_then(|description| wireloom_sdp::write(&description, describe::flavour(&own)))
             .map_err(|why| Refused::Invalid(format!("it cannot be announced: {why}")))?;
         Ok(own)
+    }
+
+    /// A session id of four digits or more, a mark of its own: the announcer knows the stream by it.
+    fn free_session_id(&mut self) -> u64 {
+        let first = u64::from((self.random)().max(1000));
+        let is_free = |id: &u64| self.saved.own.iter().all(|own| own.session_id != *id);
+        (first..).find(is_free).unwrap_or(first)
     }
 
     fn used_addresses(&self) -> BTreeSet<Ipv4Addr> {
@@ -175,9 +172,11 @@ impl Model {
 
     /// Announces what is new, and again what the network must hear otherwise: another grandmaster, another address.
     pub(super) fn announce_own(&mut self, now: Now) {
-        if !self.active || self.saved.own.is_empty() {
+        if !self.active {
             return;
         }
+        self.announcer.handle_pipewire(self.listener.pipewire_seen());
+        self.announcer.handle_timeout(now.mono);
         let way = self.way_out();
         let ours = self.our_clock();
         let mut own = std::mem::take(&mut self.saved.own);
@@ -188,30 +187,40 @@ impl Model {
             }
             let Some((facts, address)) = &way else { continue };
             let refclk = clock::announced(ours.as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]));
-            let Ok(text) = describe::own(stream, 0, *address, refclk) else { continue };
+            let Ok(mut description) = describe::own(stream, *address, refclk) else { continue };
+            let flavour = describe::flavour(stream);
+            if let Some(announced) = self.announcer.announced(stream.session_id) {
+                description.version = announced.version;
+                if *announced == description {
+                    continue;
+                }
+            }
+            // What is said, without its version: the same after a restart is no news for the network.
+            description.version = 0;
+            let Ok(text) = wireloom_sdp::write(&description, flavour) else { continue };
             let fingerprint = identity::hash(&text);
             if stream.announced != fingerprint {
-                (stream.announced, stream.version) = (fingerprint, stream.version + 1);
+                (stream.announced, stream.version) = (fingerprint, stream.version.saturating_add(1));
                 self.save_at = Some(now.mono);
             }
-            let Ok(sdp) = describe::own(stream, stream.version, *address, refclk) else { continue };
-            if *known.sdp == *sdp {
-                continue;
-            }
-            known.sdp = Arc::from(sdp.as_str());
+            description.version = stream.version;
+            let change =
+                self.announcer.handle_change(now.mono, stream.session_id, description.clone(), flavour);
+            let Ok(version) = change else { continue }; // what was announced before stays
+            (stream.version, description.version) = (version, version);
+            let Ok(sdp) = wireloom_sdp::write(&description, flavour) else { continue };
             known.address = address.to_string();
             known.stream =
                 wireloom_sdp::read(sdp.as_bytes()).ok().and_then(|read| read.streams.into_iter().next());
-            self.wishes.push_back(SapWish::Announce(Announce {
-                id: stream.id.clone(),
-                sdp,
-                session_id: stream.session_id.to_string(),
-                interface: facts.index,
-                address: *address,
-            }));
+            known.sdp = Arc::from(sdp);
         }
         self.saved.own = own;
         self.tell_own();
+    }
+
+    /// The next announcement datagram to send, from the address that it names.
+    pub fn poll_transmit(&mut self) -> Option<Outgoing> {
+        self.announcer.poll_transmit()
     }
 
     /// Tells the listener which announcements are ours.
@@ -269,7 +278,7 @@ fn node_of(own: &SavedOwn) -> Node {
             interface: None,
             ttl: Some(own.ttl),
         }],
-        clock: ClockRelation::Same,
+        clock: ClockRelation::Other, // as an announcement without a grandmaster says
         latency: 144,
         show: Show::Patchbay,
         announced: true,

@@ -3,8 +3,8 @@
 use wireloom_sdp::for_display;
 use wireloom_units::Nanos;
 
+use super::Model;
 use super::known::Origin;
-use super::{Model, SapWish};
 use crate::request::{Answer, Ask, Refused, Setting, StreamSetting};
 use crate::settings::{Settings, Show};
 use crate::time::Now;
@@ -152,8 +152,9 @@ impl Model {
         }
         match origin {
             Origin::Own => {
+                let sessions = self.saved.own.iter().filter(|own| own.id == id).map(|own| own.session_id);
+                sessions.for_each(|session| self.announcer.handle_withdrawal(now.mono, session));
                 self.saved.own.retain(|own| own.id != id);
-                self.wishes.push_back(SapWish::Withdraw(id.to_owned()));
                 self.streams.remove(id);
                 self.tell_own();
             }

@@ -42,6 +42,7 @@ impl Model {
             self.graph.timeout(),
             self.jobs.timeout(),
             self.listener.poll_timeout(),
+            self.announcer.poll_timeout(),
         ];
         streams.chain(fixed.into_iter().flatten()).min()
     }
