@@ -158,6 +158,9 @@ fn a_created_stream_is_announced_and_again_when_the_grandmaster_changes() {
         assert!(key.ends_with(".rx") && node.announced && !node.remote, "{key} {node:?}");
         assert_eq!(node.legs[0].address, stream.legs[0].address);
         assert!(node.media.ssrc.is_some());
+        // No grandmaster is announced, and nobody is told that there is one.
+        assert_eq!(node.clock, wireloom_wanted::ClockRelation::Other);
+        assert_eq!(world.snapshot().await.streams[0].clock_relation, "other");
 
         world.publish_clock(LEADER, LineState::Locked);
         let ours = wireloom_sdp::OurClock {
@@ -173,6 +176,9 @@ fn a_created_stream_is_announced_and_again_when_the_grandmaster_changes() {
             assert_eq!(heard.origin.version, stream.origin.version);
         };
         assert_ne!(first.hash, packet.hash);
+        let same = |keys: &_| nodes(keys)[0].1.clock == wireloom_wanted::ClockRelation::Same;
+        world.until_metadata("the relation to the grandmaster", same).await;
+        world.until_snapshot("it is told", |seen| seen.streams[0].clock_relation == "same").await;
         assert_eq!(locked.origin.session_id, stream.origin.session_id);
         assert_eq!(locked.origin.is_newer_than(&stream.origin), Some(true));
 
@@ -204,6 +210,46 @@ fn a_created_stream_is_announced_and_again_when_the_grandmaster_changes() {
         world.until_metadata("no node", |keys| nodes(keys).is_empty()).await;
         let seen = world.until_snapshot("no object", |seen| seen.streams.is_empty()).await;
         assert!(seen.devices.is_empty());
+    });
+}
+
+#[test]
+fn what_this_computer_announces_is_no_stream_of_the_network() {
+    world::run("what_this_computer_announces_is_no_stream_of_the_network", async || {
+        let mut world = World::new().await;
+        world.start_pipewire(true).await;
+        let wire = listen();
+        world.start_agent().await;
+        world.manager().await.create_stream("Drums", 2, HashMap::new()).await.expect("creates");
+        // At once, after 1 s and after 3 s: the agent hears each as this test does.
+        for _ in 0..3 {
+            hear(&wire).await;
+        }
+        let heard_itself = async |world: &World| {
+            let begun = std::time::Instant::now();
+            while world.manager().await.announcement_counters().await.expect("counters")["received"] < 3 {
+                assert!(begun.elapsed() < std::time::Duration::from_secs(40), "it does not hear itself");
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+        };
+        heard_itself(&world).await;
+        let only_own = |seen: &wireloom_dbus::Snapshot| {
+            seen.streams.iter().map(|stream| stream.origin.as_str()).eq(["own"]) && seen.devices.len() == 1
+        };
+        let seen = world.snapshot().await;
+        assert!(only_own(&seen), "{seen:#?}");
+        assert_eq!(nodes(&world.metadata()).len(), 1);
+
+        // Nor are they to its successor, which hears what it did not send itself.
+        world.kill_agent();
+        world.start_agent().await;
+        for _ in 0..3 {
+            hear(&wire).await;
+        }
+        heard_itself(&world).await;
+        let seen = world.snapshot().await;
+        assert!(only_own(&seen), "{seen:#?}");
+        assert_eq!(nodes(&world.metadata()).len(), 1);
     });
 }
 

@@ -208,16 +208,13 @@ impl Model {
         heard_on.dedup();
         let (relation, clock_text) = match &stream.stream {
             Some(description) if stream.is_transmit() => {
-                let ours = self.our_clock();
-                let _ = description;
-                (
-                    ClockRelation::Same,
-                    if ours.is_some() {
-                        "Sent on this computer's PTP clock."
-                    } else {
-                        "Sent on this computer's own clock: no PTP grandmaster is followed."
-                    },
-                )
+                let (relation, _) = clock::relate(description, self.our_clock().as_ref());
+                let text = if relation == ClockRelation::Same {
+                    "Sent on this computer's PTP clock."
+                } else {
+                    "Sent on this computer's own clock: no PTP grandmaster is followed."
+                };
+                (relation, text)
             }
             Some(description) => clock::relate(description, self.our_clock().as_ref()),
             None => (node.map_or(ClockRelation::Unknown, |node| node.clock), ""),
