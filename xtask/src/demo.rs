@@ -157,11 +157,12 @@ fn record(
         bar.finish_and_clear();
         let reception = reception.with_context(|| format!("recording {name}"))?;
         let found = &reception.comparison;
-        if found.is_exact() || found.wrong > 0 || reception.is_undisturbed() {
+        if found.is_exact() || found.wrong > 0 {
             return Ok(reception);
         }
+        // The lab tells whose fault it was; here a gap is shown and the recording repeated.
         let late = reception.worst_timer.as_secs_f32() * 1e3;
-        println!("{name}: {found}; this machine stalled for {late:.1} ms, once more");
+        println!("{name}: {found}; a bare timer beside it was up to {late:.1} ms late; once more");
         last = Some(reception);
     }
     last.context("at least one try")
@@ -194,17 +195,20 @@ fn leave_up(graph: &mut PipeWire<'_>, nodes: &[GraphNode], studio: &Studio) -> a
     if let Some(first) = nodes.first() {
         graph.link(first, &speakers)?;
     }
+    // Where the daemon cannot see a client's process it waits for a session manager to allow it, so clients enter.
+    // The whole range of users is mapped where there is no user namespace to enter.
+    let is_root = std::fs::read_to_string("/proc/self/uid_map")?.contains("4294967295");
+    let user = if is_root { "" } else { " --user --preserve-credentials" };
     println!(
         "\nThe studio stays up until Ctrl-C. In another terminal:\n\
-         \n  export XDG_RUNTIME_DIR={}\n\
-         \n  pw-link -l      what is linked\
-         \n  pw-top          what runs\
-         \n  helvum          the graph, to draw links in\
-         \n  wireloom list   devices and streams (with DBUS_SESSION_BUS_ADDRESS={})\
-         \n\nIts logs are in {}/*/log.",
+         \n  in=\"nsenter --target $(pgrep -nf 'demo --inside'){user} --mount --pid env XDG_RUNTIME_DIR={}\"\
+         \n  $in pw-link -l      what is linked\
+         \n  $in pw-top          what runs\
+         \n  $in helvum          the graph, to draw links in\
+         \n\nIts logs are in {}/*/log; its session bus is {}.",
         graph.host().directory().display(),
-        graph.host().bus_address(),
         studio.directory().display(),
+        graph.host().bus_address(),
     );
     loop {
         graph.daemon.is_alive()?;

@@ -1,4 +1,5 @@
 //! Prints what a packet costs in instructions; `run <case> <packets>` is what callgrind watches.
+#![forbid(unsafe_code)]
 
 use std::env;
 
