@@ -1,4 +1,5 @@
 //! `bench-sender STREAMS ADDRESS PAGE`: sends streams from ADDRESS until it is killed; publishes its clock at PAGE.
+#![forbid(unsafe_code)]
 
 use std::env;
 use std::path::Path;

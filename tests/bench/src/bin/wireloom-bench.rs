@@ -1,5 +1,6 @@
 //! Measures Wireloom beside PipeWire's own RTP modules and prints tables. `cargo xtask bench` builds it and what it
 //! needs, and runs it.
+#![forbid(unsafe_code)]
 
 use std::path::{Path, PathBuf};
 
