@@ -146,7 +146,7 @@ impl Model {
         self.save_at.take().map(|_| self.saved.clone())
     }
 
-    /// Interfaces that announcements should be heard and sent on: index and name.
+    /// Interfaces that announcements should be heard and sent on; none while another session is active.
     pub fn joined(&self) -> Vec<InterfaceFacts> {
         self.interfaces.iter().filter(|facts| self.use_of(facts).is_ok()).cloned().collect()
     }

@@ -4,6 +4,7 @@ mod world;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
+use std::process::Command;
 
 use wireloom_clock_page::LineState;
 use wireloom_dbus::Error;
@@ -254,6 +255,129 @@ fn what_this_computer_announces_is_no_stream_of_the_network() {
 }
 
 #[test]
+fn another_login_waits_until_the_first_one_leaves() {
+    world::run("another_login_waits_until_the_first_one_leaves", async || {
+        let mut first = World::new().await;
+        // A lock that neither can make or write, as an ordinary account finds the one made at boot.
+        let run = first.path("run");
+        std::fs::create_dir(&run).expect("can be made");
+        first.lock = run.join("agent.lock");
+        std::fs::write(&first.lock, "").expect("can be made");
+        mount(&["--bind".as_ref(), run.as_ref(), run.as_ref()]);
+        mount(&["-o".as_ref(), "remount,bind,ro".as_ref(), run.as_ref()]);
+        first.start_pipewire(true).await;
+        first.start_agent().await;
+        first.until_snapshot("it runs", |seen| seen.manager.state == "running").await;
+        first.until_snapshot("it listens", |seen| seen.interfaces.iter().any(|facts| facts.used)).await;
+        let alone = memberships();
+        assert!(alone.contains("FFFFFFEF"), "the first one is in the group: {alone}");
+
+        let mut second = World::login().await;
+        second.lock.clone_from(&first.lock);
+        second.start_pipewire(true).await;
+        second.start_agent().await;
+        let seen = second.until_snapshot("its interfaces", |seen| !seen.interfaces.is_empty()).await;
+        assert_eq!(
+            (seen.manager.state.as_str(), seen.manager.state_reason.as_str()),
+            ("in-use", "other-session")
+        );
+        // Lazily, as both have the file open; what is locked is the file, not the way to it.
+        let unmounted = Command::new("umount").arg("--lazy").arg(&run).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+        assert!(seen.manager.state_text.contains("Another session"), "{}", seen.manager.state_text);
+        assert!(seen.interfaces.iter().all(|facts| !facts.used), "{:?}", seen.interfaces);
+        let refused = second.manager().await.create_stream("Drums", 2, HashMap::new()).await;
+        let refused = format!("{:?}", refused.expect_err("it does not act"));
+        assert!(refused.contains("another session"), "{refused}");
+        let device = Announcer::new(21);
+        device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
+        first.until_metadata("the first one's node", |keys| nodes(keys).len() == 1).await;
+        assert_eq!(nodes(&second.metadata()), []);
+        assert_eq!(second.snapshot().await.streams, []);
+        assert_eq!(memberships(), alone, "the second one joined nothing");
+
+        // The first one leaves, however: the second one takes over.
+        first.kill_agent();
+        second.until_snapshot("it takes over", |seen| seen.manager.state == "running").await;
+        second.until_snapshot("it listens", |seen| seen.interfaces.iter().any(|facts| facts.used)).await;
+        device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
+        second.until_metadata("its node", |keys| nodes(keys).len() == 1).await;
+    });
+}
+
+#[test]
+fn counters_are_asked_of_the_module_only_while_somebody_reads_them() {
+    world::run("counters_are_asked_of_the_module_only_while_somebody_reads_them", async || {
+        let mut world = World::new().await;
+        world.start_pipewire(true).await;
+        world.start_agent().await;
+        let device = Announcer::new(21);
+        device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
+        let keys = world.until_metadata("the node", |keys| nodes(keys).len() == 1).await;
+        let id = nodes(&keys)[0].0.trim_start_matches("node.").to_owned();
+        let seen = world.until_snapshot("the stream", |seen| seen.streams.len() == 1).await;
+        assert!(!world.metadata().contains_key("watch"), "nobody asked");
+
+        let stats = wireloom_wanted::Stats { packets: 4711, ..Default::default() };
+        let stats = serde_json::to_string(&stats).expect("can be written");
+        let path = wireloom_dbus::path("stream", &seen.streams[0].id);
+        let ask = async || {
+            let proxy = wireloom_dbus::StatisticsProxy::builder(&world.connection)
+                .cache_properties(zbus::proxy::CacheProperties::No);
+            let proxy = proxy.path(path.clone()).build().await.expect("a proxy");
+            proxy.counters().await.expect("counters")
+        };
+        assert!(ask().await.is_empty(), "the module has told nothing yet");
+        world.until_metadata("the wish", |keys| keys.get("watch").is_some_and(|value| value == "true")).await;
+        world.write(&format!("stats.{id}"), &stats);
+        world::until_async("the module's count", async || ask().await.get("packets") == Some(&4711)).await;
+        assert!(world.metadata().contains_key("watch"), "it is still read");
+
+        // The client left.
+        world.until_metadata("no wish", |keys| !keys.contains_key("watch")).await;
+    });
+}
+
+#[test]
+fn an_announcement_becomes_a_node_soon() {
+    world::run("an_announcement_becomes_a_node_soon", async || {
+        let mut world = World::new().await;
+        world.start_pipewire(true).await;
+        world.start_agent().await;
+        world.until_snapshot("PipeWire", |seen| seen.manager.state == "running").await;
+        world.until_snapshot("it listens", |seen| seen.interfaces.iter().any(|facts| facts.used)).await;
+        let mut monitor = world.monitor_metadata();
+        let output = std::io::BufReader::new(monitor.stdout.take().expect("piped"));
+        let (written, lines) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in std::io::BufRead::lines(output).map_while(Result::ok) {
+                let _ = written.send((std::time::Instant::now(), line));
+            }
+        });
+        let device = Announcer::new(21);
+        let patience = std::time::Duration::from_secs(40);
+        let mut times = Vec::new();
+        // The first one shows that the monitor is there; it is not counted.
+        for number in 0..12_u32 {
+            let group = format!("239.69.1.{}", number + 1);
+            let sent = std::time::Instant::now();
+            device.announce(&device.sdp(5000 + number, 1, &format!("Stream {number}"), &group));
+            let (at, _) = std::iter::from_fn(|| lines.recv_timeout(patience).ok())
+                .find(|(_, line)| line.contains("key:'node.s-") && line.contains(&format!("\"{group}\"")))
+                .expect("the node's key is written");
+            times.push(at - sent);
+        }
+        monitor.kill().expect("is ours");
+        monitor.wait().expect("is ours");
+        times.remove(0);
+        times.sort();
+        let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+        println!("first announcement to node key: median {median:?}, longest {longest:?} of {}", times.len());
+        assert!(median < std::time::Duration::from_secs(2), "{times:?}");
+    });
+}
+
+#[test]
 fn five_hundred_streams_and_a_flood_leave_it_responsive() {
     world::run("five_hundred_streams_and_a_flood_leave_it_responsive", async || {
         let mut world = World::new().await;
@@ -397,6 +521,22 @@ fn a_corrupt_state_is_moved_aside_and_the_agent_runs() {
         world.manager().await.create_stream("Drums", 1, HashMap::new()).await.expect("creates");
         until("a good file", || world.path("state/wireloom/state.json").exists()).await;
     });
+}
+
+fn mount(arguments: &[&std::ffi::OsStr]) {
+    let status = Command::new("mount").args(arguments).status();
+    assert!(status.is_ok_and(|status| status.success()), "mount {arguments:?}");
+}
+
+/// The IPv4 groups that this computer is in, each with its number of sockets, as the kernel counts them.
+fn memberships() -> String {
+    let text = std::fs::read_to_string("/proc/net/igmp").expect("can be read");
+    let groups = text.lines().filter_map(|line| {
+        let mut words = line.split_whitespace();
+        let (group, users) = (words.next()?, words.next()?);
+        (group.len() == 8).then(|| format!("{group} {users}\n"))
+    });
+    groups.collect()
 }
 
 /// A socket that hears announcements as another computer would.

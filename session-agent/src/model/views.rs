@@ -105,7 +105,9 @@ impl Model {
     /// Whether an interface is used for announcements; an error is the word why not.
     pub(super) fn use_of(&self, facts: &InterfaceFacts) -> Result<(), &'static str> {
         let chosen = &self.settings.network_interfaces;
-        if chosen.is_empty() && facts.loopback || !chosen.is_empty() && !chosen.contains(&facts.name) {
+        if !self.active {
+            Err("other-session")
+        } else if chosen.is_empty() && facts.loopback || !chosen.is_empty() && !chosen.contains(&facts.name) {
             Err("not-chosen")
         } else if !facts.multicast {
             Err("no-multicast")

@@ -37,6 +37,8 @@ pub fn run<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F) {
 
 pub struct World {
     directory: tempfile::TempDir,
+    /// The agent's lock; another login uses the same one.
+    pub lock: PathBuf,
     bus: Child,
     pipewire: Option<Child>,
     agent: Option<Child>,
@@ -61,6 +63,11 @@ impl World {
             let status = Command::new("ip").args(arguments.split(' ')).status().expect("ip can be run");
             assert!(status.success(), "ip {arguments}");
         }
+        Self::login().await
+    }
+
+    /// Another login of the same computer: a bus, a runtime directory, a state of its own.
+    pub async fn login() -> Self {
         let directory = tempfile::Builder::new().prefix("wl").tempdir().expect("temporary directory");
         let socket = directory.path().join("bus");
         let address = format!("unix:path={}", socket.display());
@@ -72,7 +79,8 @@ impl World {
         until("the bus", || socket.exists()).await;
         let connection = zbus::connection::Builder::address(address.as_str()).build().await.expect("a bus");
         std::fs::create_dir(directory.path().join("config")).expect("can be made");
-        let world = Self { directory, bus, pipewire: None, agent: None, connection, beat: None };
+        let lock = directory.path().join("agent.lock");
+        let world = Self { directory, lock, bus, pipewire: None, agent: None, connection, beat: None };
         world.configure("");
         world
     }
@@ -129,7 +137,7 @@ impl World {
 
     pub fn agent_command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wireloom-agent"));
-        command.arg("--lock").arg(self.path("agent.lock"));
+        command.arg("--lock").arg(&self.lock);
         self.environment(&mut command);
         command
     }
@@ -189,6 +197,14 @@ impl World {
         let text =
             |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         entries.iter().map(|entry| (text(&entry["key"]), text(&entry["value"]))).collect()
+    }
+
+    /// PipeWire's own tool, telling line by line what becomes of the metadata object. End it with [`Child::kill`].
+    pub fn monitor_metadata(&self) -> Child {
+        let mut command = Command::new("stdbuf");
+        command.args(["-oL", "pw-metadata", "-m", "-n", "wireloom"]).stdout(Stdio::piped());
+        self.environment(&mut command);
+        command.spawn().expect("pw-metadata can be run")
     }
 
     /// Writes a key as the module would.
