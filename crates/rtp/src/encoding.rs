@@ -120,15 +120,17 @@ impl Encoding {
         let Some(to) = payload.get_mut(channel * self.bytes_per_sample()..) else { return };
         let frame = self.bytes_per_frame(channels);
         match self {
-            Self::L16 => scatter(input, to, frame, SCALE_16, |integer| (integer as i16).to_be_bytes()),
-            Self::L24 => scatter(input, to, frame, SCALE_24, |integer| {
+            Self::L16 => {
+                scatter(input, to, frame, to_integer::<16>, |integer| (integer as i16).to_be_bytes())
+            }
+            Self::L24 => scatter(input, to, frame, to_integer::<24>, |integer| {
                 let [_, a, b, c] = integer.to_be_bytes();
                 [a, b, c]
             }),
-            Self::L32 => scatter(input, to, frame, SCALE_32, i32::to_be_bytes),
+            Self::L32 => scatter(input, to, frame, to_integer_32, i32::to_be_bytes),
             Self::AM824 => {
                 let mut subframes = block.status.subframes(block.at, channel);
-                scatter(input, to, frame, SCALE_24, |integer| subframes.next(integer).to_wire());
+                scatter(input, to, frame, to_integer::<24>, |integer| subframes.next(integer).to_wire());
             }
         }
     }
@@ -183,24 +185,22 @@ fn gather<const N: usize, const WIDE: usize>(
     }
 }
 
-/// Scales samples up and writes one at the start of every `frame` octets; when they end, silence.
+/// Converts samples and writes one at the start of every `frame` octets; when they end, silence.
 fn scatter<const N: usize>(
     input: &[f32],
     to: &mut [u8],
     frame: usize,
-    full_scale: f32,
+    convert: impl Fn(f32) -> i32,
     mut octets: impl FnMut(i32) -> [u8; N],
 ) {
-    let mut integers = [0; BATCH];
-    let mut input = input.chunks(BATCH);
+    let (whole, rest) = input.as_chunks::<BATCH>();
+    let mut batches = whole.iter();
+    let mut last = [0.0; BATCH];
+    last.iter_mut().zip(rest).for_each(|(last, sample)| *last = *sample);
+    let mut last = Some(&last);
     for to in to.chunks_mut(frame * BATCH) {
-        let now = input.next().unwrap_or_default();
-        for (integer, sample) in integers.iter_mut().zip(now) {
-            *integer = to_integer(*sample, f64::from(full_scale));
-        }
-        if let Some(silent) = integers.get_mut(now.len()..) {
-            silent.fill(0);
-        }
+        // A whole batch at a time, of a length known here: the compiler converts four samples at once.
+        let integers = batches.next().or_else(|| last.take()).unwrap_or(&[0.0; BATCH]).map(&convert);
         let frames = to.chunks_exact_mut(frame);
         let whole = frames.len();
         for (to, integer) in frames.zip(&integers) {
@@ -216,13 +216,26 @@ fn scatter<const N: usize>(
     }
 }
 
-/// Rounds to the nearest integer, ties to even, and clips to `-full_scale ..= full_scale - 1`; NaN becomes 0.
-fn to_integer(sample: f32, full_scale: f64) -> i32 {
-    // 1.5 × 2^52: added to a number of less than 32 bits it leaves the rounded integer in the low mantissa bits.
-    const ROUND: f64 = 6_755_399_441_055_744.0;
+/// 1.5 × 2^52: added to a number of less than 32 bits it leaves the rounded integer in the low mantissa bits.
+const ROUND: f64 = 6_755_399_441_055_744.0;
+
+/// Scales to `BITS` bits, at most 24, rounds to the nearest integer, ties to even, and clips; NaN becomes 0.
+fn to_integer<const BITS: u32>(sample: f32) -> i32 {
+    // Scaling by a power of two and clipping are exact in `f32`, in which four samples fit into a register.
+    let full_scale = (1_u32 << (BITS - 1)) as f32;
+    let sample = if sample.is_nan() { 0.0 } else { sample };
+    let scaled = sample * full_scale;
+    // Not `clamp`, which takes care of NaN once more.
+    let scaled = if scaled > -full_scale { scaled } else { -full_scale };
+    let scaled = if scaled < full_scale - 1.0 { scaled } else { full_scale - 1.0 };
+    (f64::from(scaled) + ROUND).to_bits() as i32
+}
+
+/// The same to 32 bits, whose largest number an `f32` cannot hold.
+fn to_integer_32(sample: f32) -> i32 {
+    let full_scale = f64::from(SCALE_32);
     let sample = if sample.is_nan() { 0.0 } else { sample };
     let scaled = f64::from(sample) * full_scale;
-    // Not `clamp`, which takes care of NaN once more.
     let scaled = if scaled > -full_scale { scaled } else { -full_scale };
     let scaled = if scaled < full_scale - 1.0 { scaled } else { full_scale - 1.0 };
     (scaled + ROUND).to_bits() as i32
