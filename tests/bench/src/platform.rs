@@ -36,6 +36,11 @@ impl Platform {
         Ok(Self { version: version(&output.stdout)?, root: Some(root.to_owned()) })
     }
 
+    /// Whether it is the distribution's own.
+    pub fn is_installed(&self) -> bool {
+        self.root.is_none()
+    }
+
     /// Makes visible in the root file system what a studio needs: nothing to do for the installed version. For the
     /// inner program, before hosts are made; the mounts end with the studio.
     pub fn enter(&self, products: &Products) -> Result<()> {
