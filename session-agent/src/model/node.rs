@@ -72,7 +72,11 @@ fn leg_of(leg: &wireloom_sdp::Leg, heard_on: Option<&InterfaceFacts>, interfaces
     Leg {
         address: leg.address,
         port: leg.port,
-        source: leg.sources.first().copied(),
+        // The module lets one sender through; of several named ones any may be the one that sends.
+        source: match *leg.sources {
+            [only] => Some(only),
+            _ => None,
+        },
         interface: near.or(heard_on).map(|facts| facts.name.clone()),
         ttl: None,
     }

@@ -214,3 +214,19 @@ fn what_is_removed_before_pipewire_is_there_is_not_adopted_later() {
     next.connect();
     assert!(next.object.is_empty());
 }
+
+#[test]
+fn a_stream_that_names_several_senders_is_not_bound_to_the_first() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    for (number, sources) in [(1, "192.0.2.21"), (2, "192.0.2.21 192.0.2.22")] {
+        let filter = format!("a=source-filter: incl IN IP4 239.69.1.{number} {sources}\r\n");
+        bench.hear(&(sdp(4000 + u32::from(number), 21, &format!("Stage {number}"), number) + &filter));
+    }
+    let source = |name: &str| {
+        let nodes = bench.nodes();
+        nodes.iter().find(|(_, node)| node.text.name == name).expect("has a node").1.legs[0].source
+    };
+    assert_eq!(source("Stage 1"), Some(IpAddr::from([192, 0, 2, 21])));
+    assert_eq!(source("Stage 2"), None);
+}
