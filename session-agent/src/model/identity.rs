@@ -23,12 +23,20 @@ pub fn device_id(address: &str) -> String {
 /// The identity of `stream` as text. Fields are separated by a character that none of them holds.
 pub fn key_text(key: &StreamKey) -> String {
     let StreamKey { user, session_id, origin, address, port } = key;
-    format!("{user}\t{session_id}\t{origin}\t{address}\t{port}")
+    bounded(format!("{user}\t{session_id}\t{origin}\t{address}\t{port}"))
 }
 
 /// Session id and name of `stream`, by which a device that moved to another address is found again; `None` when
 /// the session id is too short to be anybody's own (AES67 `aes67` 2.7).
 pub fn moving_mark(stream: &Stream) -> Option<String> {
     let id = &stream.origin.session_id;
-    (id.len() > 3 && !stream.raw_name.trim().is_empty()).then(|| format!("{id}\t{}", stream.raw_name))
+    (id.len() > 3 && !stream.raw_name.trim().is_empty())
+        .then(|| bounded(format!("{id}\t{}", stream.raw_name)))
 }
+
+/// `text`, or its hash when it is long: thousands of these are saved, and strangers choose them.
+fn bounded(text: String) -> String {
+    if text.len() <= MAX_TEXT { text } else { format!("long\t{:016x}", hash(&text)) }
+}
+
+const MAX_TEXT: usize = 160; // real ones have 30 to 100

@@ -230,3 +230,18 @@ fn a_stream_that_names_several_senders_is_not_bound_to_the_first() {
     assert_eq!(source("Stage 1"), Some(IpAddr::from([192, 0, 2, 21])));
     assert_eq!(source("Stage 2"), None);
 }
+
+#[test]
+fn what_strangers_call_themselves_does_not_fill_the_saved_state() {
+    let mut bench = Bench::new(Saved::default());
+    let long = |number: u32| {
+        sdp(4000 + number, 21, &"\u{e9}".repeat(900), 1).replace("o=-", &format!("o={}", "u".repeat(1900)))
+    };
+    bench.hear(&long(1));
+    bench.hear(&long(2));
+    let saved = bench.model.unsaved().expect("there is something to save");
+    assert_eq!(saved.streams.len(), 2, "still two streams");
+    for stream in saved.streams.values() {
+        assert!(stream.mark.len() <= 160 && stream.keys.iter().all(|key| key.len() <= 160));
+    }
+}
