@@ -92,13 +92,14 @@ impl Receive {
         if (relation, offset) == (self.config.relation, self.config.offset) {
             return;
         }
+        // A stream whose offset was learned keeps it: learning anew is silence for as long as it takes.
+        if offset != self.config.offset && self.mode != Some(Mode::Adaptive) {
+            self.mode = None; // chosen anew in the next cycle
+        }
         self.config.relation = relation;
         self.config.offset = offset;
         self.check = LockCheck::new(self.config.rate);
         self.misfit = false;
-        if self.mode != Some(Mode::Adaptive) {
-            self.mode = None; // chosen anew in the next cycle
-        }
     }
 
     /// Asks for another latency class, in samples.
@@ -291,5 +292,69 @@ impl Receive {
             self.since_window = 0;
             report.set_window(&self.config.timeline.take_window());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wireloom_rtp::{Encoding, TimelineConfig};
+    use wireloom_units::Channels;
+
+    fn receive(offset: Option<u32>) -> Receive {
+        let timeline = Timeline::new(TimelineConfig {
+            encoding: Encoding::L24,
+            channels: Channels::new(2).expect("two"),
+            rate: Rate::HZ_48000,
+            payload_type: 98,
+            offset,
+            capacity: Samples(1024),
+            history: Samples(0),
+        });
+        Receive::new(ReceiveConfig {
+            timeline: timeline.expect("small"),
+            rate: Rate::HZ_48000,
+            offset,
+            relation: ClockRelation::Same,
+            latency: 144,
+            packet_frames: 48,
+            max_datagrams: 8,
+            report: Arc::default(),
+        })
+    }
+
+    /// What a cycle does before it looks at packets.
+    fn begin_cycle(receive: &mut Receive) -> Option<Mode> {
+        let mode = receive.choose(true, 48_000);
+        if receive.mode != Some(mode) {
+            receive.change_mode(mode);
+        }
+        receive.mode
+    }
+
+    #[test]
+    fn another_grandmaster_does_not_make_a_stream_learn_its_offset_again() {
+        let mut receive = receive(None);
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Learned));
+        receive.config.timeline.set_offset(1234);
+        for relation in [ClockRelation::Unknown, ClockRelation::Same] {
+            receive.set_clock(relation, None);
+            assert_eq!(begin_cycle(&mut receive), Some(Mode::Learned));
+            assert_eq!(receive.config.timeline.offset(), Some(1234));
+        }
+        receive.set_clock(ClockRelation::Other, None);
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Adaptive));
+    }
+
+    #[test]
+    fn an_offset_that_is_described_anew_is_taken() {
+        let mut receive = receive(Some(7));
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Locked));
+        receive.set_clock(ClockRelation::Same, Some(9));
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Locked));
+        assert_eq!(receive.config.timeline.offset(), Some(9));
+        receive.set_clock(ClockRelation::Same, None);
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Learned));
+        assert_eq!(receive.config.timeline.offset(), None);
     }
 }
