@@ -157,6 +157,8 @@ impl Slot {
             self.close(around);
             self.error = None;
             if self.wanted.direction == Direction::Receive {
+                // Counting begins anew, and so must what is compared with it: else no packet passes for one.
+                self.report = Arc::default();
                 match stream::receive(&self.wanted, &self.report) {
                     Ok(mut new) => drop(self.stream.with_logic(|logic| {
                         if let Logic::Receive(old) = logic {
