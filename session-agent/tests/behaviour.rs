@@ -4,20 +4,11 @@ mod world;
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
-use std::process::Command;
 
 use wireloom_clock_page::LineState;
 use wireloom_dbus::Error;
-use world::{Announcer, LEADER, World, until};
+use world::{Announcer, LEADER, World, nodes, until};
 use zbus::Variant;
-
-fn nodes(keys: &std::collections::BTreeMap<String, String>) -> Vec<(String, wireloom_wanted::Node)> {
-    let parse = |value: &String| serde_json::from_str(value).expect("node keys are nodes");
-    keys.iter()
-        .filter(|(key, _)| key.starts_with("node."))
-        .map(|(key, value)| (key.clone(), parse(value)))
-        .collect()
-}
 
 #[test]
 fn an_announcement_becomes_a_node_and_a_deletion_removes_it() {
@@ -134,174 +125,6 @@ fn a_restarted_pipewire_gets_everything_again() {
         world.start_pipewire(true).await;
         let after = world.until_metadata("the node again", |keys| nodes(keys).len() == 1).await;
         assert_eq!(nodes(&after), nodes(&before));
-    });
-}
-
-#[test]
-fn a_created_stream_is_announced_and_again_when_the_grandmaster_changes() {
-    world::run("a_created_stream_is_announced_and_again_when_the_grandmaster_changes", async || {
-        let mut world = World::new().await;
-        world.start_pipewire(true).await;
-        let wire = listen();
-        world.start_agent().await;
-        let options = HashMap::from([("labels", Variant::from(vec!["Kick", "Snare"]))]);
-        let path = world.manager().await.create_stream("Drums", 2, options).await.expect("creates");
-        let (packet, stream) = hear(&wire).await;
-        assert!(!packet.delete);
-        assert_eq!(
-            (stream.name.as_str(), stream.labels.as_slice()),
-            ("Drums", &["Kick".into(), "Snare".into()][..])
-        );
-        assert_eq!(stream.samples_per_packet.0, 48);
-        assert!(matches!(stream.refclk[..], [wireloom_sdp::RefClk::LocalMac(_)]), "{:?}", stream.refclk);
-        let keys = world.until_metadata("the node", |keys| nodes(keys).len() == 1).await;
-        let (key, node) = nodes(&keys).remove(0);
-        assert!(key.ends_with(".rx") && node.announced && !node.remote, "{key} {node:?}");
-        assert_eq!(node.legs[0].address, stream.legs[0].address);
-        assert!(node.media.ssrc.is_some());
-        // No grandmaster is announced, and nobody is told that there is one.
-        assert_eq!(node.clock, wireloom_wanted::ClockRelation::Other);
-        assert_eq!(world.snapshot().await.streams[0].clock_relation, "other");
-
-        world.publish_clock(LEADER, LineState::Locked);
-        let ours = wireloom_sdp::OurClock {
-            grandmaster: wireloom_units::ClockIdentity(LEADER),
-            domain: 0,
-            time_traceable: false,
-        };
-        let (first, locked) = loop {
-            let (packet, heard) = hear(&wire).await;
-            if heard.clock_relation(&ours) == wireloom_sdp::Relation::Same {
-                break (packet, heard);
-            }
-            assert_eq!(heard.origin.version, stream.origin.version);
-        };
-        assert_ne!(first.hash, packet.hash);
-        let same = |keys: &_| nodes(keys)[0].1.clock == wireloom_wanted::ClockRelation::Same;
-        world.until_metadata("the relation to the grandmaster", same).await;
-        world.until_snapshot("it is told", |seen| seen.streams[0].clock_relation == "same").await;
-        assert_eq!(locked.origin.session_id, stream.origin.session_id);
-        assert_eq!(locked.origin.is_newer_than(&stream.origin), Some(true));
-
-        // The same session and address after a restart, with the same version: nothing changed for the network.
-        world.kill_agent();
-        while wire.try_recv(&mut [0; 2048]).is_ok() {}
-        world.start_agent().await;
-        world.publish_clock(LEADER, LineState::Locked);
-        let again = loop {
-            let (_, heard) = hear(&wire).await;
-            if heard.clock_relation(&ours) == wireloom_sdp::Relation::Same {
-                break heard;
-            }
-        };
-        assert_eq!(again.legs, locked.legs);
-        assert_eq!(again.origin.session_id, locked.origin.session_id);
-
-        let proxy = wireloom_dbus::StreamProxy::builder(&world.connection).path(path).build().await;
-        proxy.expect("a proxy").remove(HashMap::new()).await.expect("removes");
-        let mut buffer = [0; 2048];
-        loop {
-            let length = receive(&wire, &mut buffer).await;
-            let packet = wireloom_sdp::SapPacket::parse(&buffer[..length]).expect("ours parse");
-            if packet.delete {
-                assert!(packet.payload.starts_with(b"o=- "));
-                break;
-            }
-        }
-        world.until_metadata("no node", |keys| nodes(keys).is_empty()).await;
-        let seen = world.until_snapshot("no object", |seen| seen.streams.is_empty()).await;
-        assert!(seen.devices.is_empty());
-    });
-}
-
-#[test]
-fn what_this_computer_announces_is_no_stream_of_the_network() {
-    world::run("what_this_computer_announces_is_no_stream_of_the_network", async || {
-        let mut world = World::new().await;
-        world.start_pipewire(true).await;
-        let wire = listen();
-        world.start_agent().await;
-        world.manager().await.create_stream("Drums", 2, HashMap::new()).await.expect("creates");
-        // At once, after 1 s and after 3 s: the agent hears each as this test does.
-        for _ in 0..3 {
-            hear(&wire).await;
-        }
-        let heard_itself = async |world: &World| {
-            let begun = std::time::Instant::now();
-            while world.manager().await.announcement_counters().await.expect("counters")["received"] < 3 {
-                assert!(begun.elapsed() < std::time::Duration::from_secs(40), "it does not hear itself");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        };
-        heard_itself(&world).await;
-        let only_own = |seen: &wireloom_dbus::Snapshot| {
-            seen.streams.iter().map(|stream| stream.origin.as_str()).eq(["own"]) && seen.devices.len() == 1
-        };
-        let seen = world.snapshot().await;
-        assert!(only_own(&seen), "{seen:#?}");
-        assert_eq!(nodes(&world.metadata()).len(), 1);
-
-        // Nor are they to its successor, which hears what it did not send itself.
-        world.kill_agent();
-        world.start_agent().await;
-        for _ in 0..3 {
-            hear(&wire).await;
-        }
-        heard_itself(&world).await;
-        let seen = world.snapshot().await;
-        assert!(only_own(&seen), "{seen:#?}");
-        assert_eq!(nodes(&world.metadata()).len(), 1);
-    });
-}
-
-#[test]
-fn another_login_waits_until_the_first_one_leaves() {
-    world::run("another_login_waits_until_the_first_one_leaves", async || {
-        let mut first = World::new().await;
-        // A lock that neither can make or write, as an ordinary account finds the one made at boot.
-        let run = first.path("run");
-        std::fs::create_dir(&run).expect("can be made");
-        first.lock = run.join("agent.lock");
-        std::fs::write(&first.lock, "").expect("can be made");
-        mount(&["--bind".as_ref(), run.as_ref(), run.as_ref()]);
-        mount(&["-o".as_ref(), "remount,bind,ro".as_ref(), run.as_ref()]);
-        first.start_pipewire(true).await;
-        first.start_agent().await;
-        first.until_snapshot("it runs", |seen| seen.manager.state == "running").await;
-        first.until_snapshot("it listens", |seen| seen.interfaces.iter().any(|facts| facts.used)).await;
-        let alone = memberships();
-        assert!(alone.contains("FFFFFFEF"), "the first one is in the group: {alone}");
-
-        let mut second = World::login().await;
-        second.lock.clone_from(&first.lock);
-        second.start_pipewire(true).await;
-        second.start_agent().await;
-        let seen = second.until_snapshot("its interfaces", |seen| !seen.interfaces.is_empty()).await;
-        assert_eq!(
-            (seen.manager.state.as_str(), seen.manager.state_reason.as_str()),
-            ("in-use", "other-session")
-        );
-        // Lazily, as both have the file open; what is locked is the file, not the way to it.
-        let unmounted = Command::new("umount").arg("--lazy").arg(&run).status();
-        assert!(unmounted.is_ok_and(|status| status.success()));
-        assert!(seen.manager.state_text.contains("Another session"), "{}", seen.manager.state_text);
-        assert!(seen.interfaces.iter().all(|facts| !facts.used), "{:?}", seen.interfaces);
-        let refused = second.manager().await.create_stream("Drums", 2, HashMap::new()).await;
-        let refused = format!("{:?}", refused.expect_err("it does not act"));
-        assert!(refused.contains("another session"), "{refused}");
-        let device = Announcer::new(21);
-        device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
-        first.until_metadata("the first one's node", |keys| nodes(keys).len() == 1).await;
-        assert_eq!(nodes(&second.metadata()), []);
-        assert_eq!(second.snapshot().await.streams, []);
-        assert_eq!(memberships(), alone, "the second one joined nothing");
-
-        // The first one leaves, however: the second one takes over.
-        first.kill_agent();
-        second.until_snapshot("it takes over", |seen| seen.manager.state == "running").await;
-        second.until_snapshot("it listens", |seen| seen.interfaces.iter().any(|facts| facts.used)).await;
-        device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
-        second.until_metadata("its node", |keys| nodes(keys).len() == 1).await;
     });
 }
 
@@ -492,21 +315,6 @@ fn senseless_calls_are_refused_in_words_and_change_nothing() {
 }
 
 #[test]
-fn a_second_agent_says_why_it_cannot_run() {
-    world::run("a_second_agent_says_why_it_cannot_run", async || {
-        let mut world = World::new().await;
-        world.start_agent().await;
-        let output = world.agent_command().env("WIRELOOM_LOG", "info").output().expect("can be run");
-        assert_eq!(output.status.code(), Some(1));
-        let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(text.contains("org.wireloom.Wireloom1 is taken"), "{text}");
-        let output = world.agent_command().arg("--check-config").output().expect("can be run");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(text.contains("network-interfaces = [\"veth0\"]"), "{text}");
-    });
-}
-
-#[test]
 fn a_corrupt_state_is_moved_aside_and_the_agent_runs() {
     world::run("a_corrupt_state_is_moved_aside_and_the_agent_runs", async || {
         let mut world = World::new().await;
@@ -521,47 +329,4 @@ fn a_corrupt_state_is_moved_aside_and_the_agent_runs() {
         world.manager().await.create_stream("Drums", 1, HashMap::new()).await.expect("creates");
         until("a good file", || world.path("state/wireloom/state.json").exists()).await;
     });
-}
-
-fn mount(arguments: &[&std::ffi::OsStr]) {
-    let status = Command::new("mount").args(arguments).status();
-    assert!(status.is_ok_and(|status| status.success()), "mount {arguments:?}");
-}
-
-/// The IPv4 groups that this computer is in, each with its number of sockets, as the kernel counts them.
-fn memberships() -> String {
-    let text = std::fs::read_to_string("/proc/net/igmp").expect("can be read");
-    let groups = text.lines().filter_map(|line| {
-        let mut words = line.split_whitespace();
-        let (group, users) = (words.next()?, words.next()?);
-        (group.len() == 8).then(|| format!("{group} {users}\n"))
-    });
-    groups.collect()
-}
-
-/// A socket that hears announcements as another computer would.
-fn listen() -> tokio::net::UdpSocket {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::DGRAM, None).expect("a socket");
-    socket.set_reuse_address(true).expect("can be set");
-    socket.set_nonblocking(true).expect("can be set");
-    let group = Ipv4Addr::new(239, 255, 255, 255);
-    socket.bind(&std::net::SocketAddr::from((group, 9875)).into()).expect("binds");
-    socket.join_multicast_v4(&group, &Ipv4Addr::new(192, 0, 2, 10)).expect("joins");
-    tokio::net::UdpSocket::from_std(socket.into()).expect("a runtime")
-}
-
-async fn receive(wire: &tokio::net::UdpSocket, buffer: &mut [u8]) -> usize {
-    let received = tokio::time::timeout(std::time::Duration::from_secs(60), wire.recv(buffer)).await;
-    received.expect("an announcement within a minute").expect("can be received")
-}
-
-async fn hear(wire: &tokio::net::UdpSocket) -> (wireloom_sdp::SapPacket<'static>, wireloom_sdp::Stream) {
-    let mut buffer = [0; 2048];
-    let length = receive(wire, &mut buffer).await;
-    let packet = wireloom_sdp::SapPacket::parse(&buffer[..length]).expect("ours parse");
-    let parsed = wireloom_sdp::read(&packet.payload).expect("ours can be read");
-    assert_eq!(parsed.warnings, [], "{}", String::from_utf8_lossy(&packet.payload));
-    let stream = parsed.streams.into_iter().next().expect("one stream");
-    let payload = packet.payload.into_owned().into();
-    (wireloom_sdp::SapPacket { payload, ..packet }, stream)
 }

@@ -321,6 +321,15 @@ impl Announcer {
     }
 }
 
+/// The node keys of the metadata object, and what they say.
+pub fn nodes(keys: &BTreeMap<String, String>) -> Vec<(String, wireloom_wanted::Node)> {
+    let parse = |value: &String| serde_json::from_str(value).expect("node keys are nodes");
+    keys.iter()
+        .filter(|(key, _)| key.starts_with("node."))
+        .map(|(key, value)| (key.clone(), parse(value)))
+        .collect()
+}
+
 /// Everybody's grandmaster in these tests.
 pub const LEADER: [u8; 8] = [0x00, 0x1d, 0xc1, 0xff, 0xfe, 0x12, 0x00, 0xa4];
 
