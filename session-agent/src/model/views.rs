@@ -166,7 +166,8 @@ impl Model {
                 domain,
                 grandmaster: leader.unwrap_or_default(),
                 active: active == Some(line.source),
-                error_bound_ns: line.error_bound_ns,
+                // A line that is compared with nothing has no bound; on the bus that is 0.
+                error_bound_ns: if line.error_bound_ns == u64::MAX { 0 } else { line.error_bound_ns },
                 frequency_ppb: line.frequency().ppb() as f64,
                 generation: line.generation,
             };
