@@ -8,6 +8,7 @@ mod clock_area;
 mod context;
 mod dictionary;
 mod driver;
+mod entry;
 mod events;
 pub(crate) mod fence;
 mod interface;
@@ -25,7 +26,8 @@ mod timer;
 mod world_cell;
 
 pub(crate) use clock_area::{ClockArea, Cycle, Position};
-pub(crate) use context::{Context, ModuleHandle, arguments};
+use context::arguments;
+pub(crate) use context::{Context, ModuleHandle};
 pub(crate) use dictionary::Dictionary;
 pub(crate) use driver::DriverNode;
 pub(crate) use events::{MainEvent, MainTimer};

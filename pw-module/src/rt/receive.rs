@@ -45,6 +45,8 @@ pub(crate) struct Receive {
     latency: u32,
     packet_frames: u32,
     expected: Option<(u32, MediaIndex)>,
+    /// Jumps of the network's clock so far; what was learned about a sender holds until the next.
+    jumps: u32,
     since_report: u32,
     since_window: u32,
 }
@@ -61,6 +63,7 @@ impl Receive {
             latency: config.latency,
             packet_frames: config.packet_frames,
             expected: None,
+            jumps: 0,
             since_report: 0,
             since_window: 0,
             config,
@@ -160,7 +163,13 @@ impl Receive {
         if !continues && self.expected.is_some() && mode != Mode::Adaptive {
             // The graph jumped: what waits in the queue is placed by the new position.
             self.config.timeline.seek(now.offset_by(-i64::from(self.latency)));
-            if mode == Mode::Learned && self.expected.is_some_and(|(id, _)| id == position.clock_id) {
+        }
+        let jumps = world.clock_status().jumps;
+        if std::mem::replace(&mut self.jumps, jumps) != jumps {
+            // The clock's count jumped, and with it every offset that was compared with it. Cycles that were only
+            // left out change nothing.
+            self.check = LockCheck::new(self.config.rate);
+            if mode == Mode::Learned {
                 self.learner = OffsetLearner::default();
                 self.config.timeline.forget_offset();
             }
