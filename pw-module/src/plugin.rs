@@ -173,7 +173,6 @@ impl Plugin {
             self.want_node(&id, node, true);
         }
         self.read_inbox();
-        self.slots.retain(|_, slot| !slot.is_gone());
         self.remake();
         let now = Instant::now();
         for slot in self.slots.values_mut() {
@@ -259,10 +258,16 @@ impl Plugin {
         }
     }
 
-    /// Makes nodes anew whose labels or class changed while somebody was linked to them.
+    /// Makes nodes anew that a client destroyed, or whose labels or class changed while somebody was linked to them:
+    /// what is wanted is there as long as its key is.
     fn remake(&mut self) {
+        if self.driver.as_ref().is_some_and(|driver| driver.node().is_gone()) {
+            self.driver = None;
+            self.make_driver();
+        }
+        let due = |slot: &Slot| slot.is_gone() || slot.waits_for_remake();
         let due: Vec<String> =
-            self.slots.iter().filter(|(_, slot)| slot.waits_for_remake()).map(|(id, _)| id.clone()).collect();
+            self.slots.iter().filter(|(_, slot)| due(slot)).map(|(id, _)| id.clone()).collect();
         for id in due {
             let Some(slot) = self.slots.remove(&id) else { continue };
             let (node, fixed) = (slot.wanted().clone(), slot.fixed);
