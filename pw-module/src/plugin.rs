@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::rc::{Rc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use wireloom_clock_page::{Reader, monotonic_raw_pair, realtime_raw_pair};
 use wireloom_wanted::{Key, MAX_VALUE_BYTES, METADATA_NAME, Node, SCHEMA, State, StateReport, VALUE_TYPE};
@@ -22,6 +22,8 @@ use crate::slot::{Slot, Surroundings};
 const TICK_MS: u32 = 200;
 /// Ticks in a second: counters are published that often.
 const TICKS_A_SECOND: u32 = 1000 / TICK_MS;
+/// A node that could not be made is tried again after this.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 /// Streams that can be sent at once.
 const MAX_TRANSMITTERS: usize = 256;
 
@@ -46,6 +48,14 @@ impl fmt::Display for StartError {
 /// Changes that clients made to the metadata and that have not been looked at, by key; an empty key: all went.
 type Inbox = Rc<RefCell<BTreeMap<String, Option<String>>>>;
 
+/// A node that cannot be now.
+struct Refused {
+    error: String,
+    /// What was wanted, if it can be tried again: there may be descriptors later.
+    again: Option<(Node, bool)>,
+    at: Instant,
+}
+
 /// Everything the module owns. Fields are dropped in this order: what points to something before what it points to.
 struct Plugin {
     slots: BTreeMap<String, Slot>,
@@ -56,7 +66,7 @@ struct Plugin {
     around: Surroundings,
     inbox: Inbox,
     arguments: Arguments,
-    refused: BTreeMap<String, String>,
+    refused: BTreeMap<String, Refused>,
     watched: bool,
     ticks: u32,
     ticking: bool,
@@ -178,7 +188,7 @@ impl Plugin {
         for slot in self.slots.values_mut() {
             slot.settle(now, &self.around);
         }
-        let busy = self.slots.values().any(Slot::is_busy);
+        let busy = self.slots.values().any(Slot::is_busy) || self.refused.values().any(|r| r.again.is_some());
         if busy && !self.ticking {
             self.follow_page();
         }
@@ -249,12 +259,17 @@ impl Plugin {
                 slot.remove(&self.around);
             }
         }
-        match Slot::new(id, node, fixed, &self.around) {
+        match Slot::new(id, node.clone(), fixed, &self.around) {
             Ok(slot) => {
                 self.refused.remove(id);
                 self.slots.insert(id.to_owned(), slot);
             }
-            Err(error) => self.refuse(id, error),
+            Err(error) => {
+                self.refuse(id, error);
+                if let Some(refused) = self.refused.get_mut(id) {
+                    refused.again = Some((node, fixed));
+                }
+            }
         }
     }
 
@@ -268,6 +283,16 @@ impl Plugin {
         let due = |slot: &Slot| slot.is_gone() || slot.waits_for_remake();
         let due: Vec<String> =
             self.slots.iter().filter(|(_, slot)| due(slot)).map(|(id, _)| id.clone()).collect();
+        let now = Instant::now();
+        let again: Vec<(String, Node, bool)> = self
+            .refused
+            .iter()
+            .filter(|(_, refused)| now.duration_since(refused.at) >= RETRY_AFTER)
+            .filter_map(|(id, refused)| refused.again.clone().map(|(node, fixed)| (id.clone(), node, fixed)))
+            .collect();
+        for (id, node, fixed) in again {
+            self.want_node(&id, node, fixed);
+        }
         for id in due {
             let Some(slot) = self.slots.remove(&id) else { continue };
             let (node, fixed) = (slot.wanted().clone(), slot.fixed);
@@ -278,7 +303,9 @@ impl Plugin {
 
     /// Tells that `id` cannot be, and why. A node of that name that exists goes on as it is.
     fn refuse(&mut self, id: &str, error: String) {
-        if self.refused.get(id) == Some(&error) {
+        let at = Instant::now();
+        if let Some(refused) = self.refused.get_mut(id).filter(|refused| refused.error == error) {
+            refused.at = at;
             return;
         }
         ffi::log(Level::Warn, &format!("{id}: {error}"));
@@ -291,7 +318,7 @@ impl Plugin {
             links: 0,
         };
         self.publish(&Key::State(id.to_owned()), &report);
-        self.refused.insert(id.to_owned(), error);
+        self.refused.insert(id.to_owned(), Refused { error, again: None, at });
     }
 
     fn forget(&mut self, id: &str) {

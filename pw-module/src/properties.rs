@@ -91,9 +91,6 @@ pub(crate) fn node(id: &str, node: &Node, loop_name: Option<&str>) -> Dictionary
     if is_device(node) {
         props.set("media.class", if receive { "Audio/Source" } else { "Audio/Sink" });
     }
-    if !receive && node.announced {
-        props.set("node.always-process", "true");
-    }
     props.set("wireloom.protocol", protocol(node.protocol));
     props.set("wireloom.direction", if receive { "receive" } else { "transmit" });
     props.set("wireloom.remote", if node.remote { "true" } else { "false" });

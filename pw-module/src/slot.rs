@@ -61,6 +61,9 @@ struct Open {
     rejoined_at: Instant,
     kept_alive_at: Option<Instant>,
     heard: bool,
+    linked: bool,
+    /// It has been settled once since it was opened.
+    begun: bool,
 }
 
 impl Slot {
@@ -143,16 +146,12 @@ impl Slot {
             || old.media.ssrc != wanted.media.ssrc
             || old.legs != wanted.legs
             || old.dscp != wanted.dscp
+            || old.announced != wanted.announced
             || (wanted.direction == Direction::Transmit && old.media.offset != wanted.media.offset);
         let clock = (wanted.clock, wanted.media.offset);
         let latency = (old.latency != wanted.latency).then_some(wanted.latency);
         self.wanted = wanted;
         self.stream.update_properties(&properties::texts(&self.wanted));
-        if self.wanted.direction == Direction::Transmit {
-            let mut props = Dictionary::default();
-            props.set("node.always-process", if self.wanted.announced { "true" } else { "false" });
-            self.stream.update_properties(&props);
-        }
         if media_changed {
             self.close(around);
             self.error = None;
@@ -205,7 +204,8 @@ impl Slot {
             self.close(around);
             self.error = None;
         }
-        self.stream.set_active(active);
+        self.stream.set_active(linked);
+        self.fall_silent(linked, around);
         self.supply_resampler();
         self.mend_memberships(now);
         self.keep_alive(now);
@@ -238,6 +238,8 @@ impl Slot {
                     rejoined_at: now,
                     kept_alive_at: None,
                     heard: false,
+                    linked: false,
+                    begun: false,
                 });
             }
             Err(error) => {
@@ -288,6 +290,17 @@ impl Slot {
         if let Some(place) = open.place {
             drop(around.world.with(around.context.data_loop(), |world| world.pacer().remove(place)));
         }
+    }
+
+    /// Lets the pacer go on with silence when the last link of a stream that is sent has gone. The graph need not run
+    /// for silence, and on PipeWire 0.3.65 it does not.
+    fn fall_silent(&mut self, linked: bool, around: &Surroundings) {
+        let Some(open) = &mut self.open else { return };
+        let was_linked = std::mem::replace(&mut open.linked, linked);
+        if let Some(place) = open.place.filter(|_| !linked && (was_linked || !open.begun)) {
+            around.world.with(around.context.data_loop(), |world| world.pacer().fall_silent(place));
+        }
+        open.begun = true;
     }
 
     /// A stream of another clock asks for a resampler, which only the main loop can make.

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 
 use wireloom_rtp::{CapacityError, Encoding, Packetizer, PacketizerConfig, Timeline, TimelineConfig};
-use wireloom_units::{Channels, Rate, Samples, Ssrc};
+use wireloom_units::{Channels, MediaIndex, Rate, Samples, Ssrc};
 use wireloom_wanted::{Leg, Node};
 
 use crate::ffi::{JoinError, MediaSocket};
@@ -141,5 +141,7 @@ pub(crate) fn transmit(node: &Node, report: &Arc<Report>) -> Result<TransmitSlot
     .map_err(StreamError::Capacity)?;
     let open = |leg: &Leg| MediaSocket::transmit(leg, node.dscp, queue_bytes(node));
     let sockets = node.legs.iter().map(open).collect::<Result<_, _>>().map_err(StreamError::Socket)?;
-    Ok(TransmitSlot { rate, packetizer, sockets, report: Arc::clone(report) })
+    let report = Arc::clone(report);
+    let announced = node.announced;
+    Ok(TransmitSlot { rate, packetizer, sockets, report, announced, live: false, end: MediaIndex(0) })
 }

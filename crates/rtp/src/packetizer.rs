@@ -76,6 +76,11 @@ impl Packetizer {
         })
     }
 
+    /// Frames in each packet.
+    pub const fn frames_per_packet(&self) -> Samples {
+        self.config.frames_per_packet
+    }
+
     /// Octets of every packet, header included.
     pub const fn packet_bytes(&self) -> usize {
         HEADER_BYTES

@@ -21,9 +21,45 @@ pub(crate) struct TransmitSlot {
     pub sockets: Vec<MediaSocket>,
     /// What is told about it.
     pub report: Arc<Report>,
+    /// It is announced: it is sent, as silence, also when the graph brings nothing.
+    pub announced: bool,
+    /// The graph brings samples; otherwise silence is made here.
+    pub live: bool,
+    /// One after the last sample that was written.
+    pub end: MediaIndex,
 }
 
+/// No channel of anything: the packetizer takes it as silence.
+struct Silence;
+
+impl Planar for Silence {
+    fn channel(&self, _: usize) -> Option<&[f32]> {
+        None
+    }
+}
+
+/// Silence of so many samples is caught up on; what is further behind is left out.
+const MAX_SILENCE: u32 = 4096;
+
 impl TransmitSlot {
+    /// Writes silence for a stream that nothing is linked to: two packets beyond `now`, of which one is always whole.
+    fn fill(&mut self, now: MediaIndex) {
+        if !self.announced || self.live {
+            return;
+        }
+        let ahead = Samples(2 * self.packetizer.frames_per_packet().0);
+        let until = now.plus(ahead);
+        let missing = until.since(self.end);
+        if missing <= 0 {
+            return;
+        }
+        // At the start, and after a jump of the clock, nobody waits for the silence of before.
+        let frames = u32::try_from(missing).ok().filter(|frames| *frames <= MAX_SILENCE).unwrap_or(ahead.0);
+        let start = until.offset_by(-i64::from(frames));
+        self.packetizer.write(start, Samples(frames), &Silence);
+        self.end = until;
+    }
+
     /// When the next packet is due, CLOCK_MONOTONIC nanoseconds.
     fn next_due(&self, clock: &GraphClock) -> Option<i64> {
         Some(clock.monotonic_of_rate(self.packetizer.next_due()?, self.rate))
@@ -66,6 +102,15 @@ impl Pacer {
         self.slots.get_mut(index)?.take()
     }
 
+    /// The graph brings nothing more for the stream at `index`: from now on silence is made here, if it is announced.
+    pub(crate) fn fall_silent(&mut self, index: usize) {
+        if let Some(Some(slot)) = self.slots.get_mut(index) {
+            slot.live = false;
+            self.armed_for = None;
+            self.timer.arm(1);
+        }
+    }
+
     /// Takes in the samples of one cycle for the stream at `index`.
     pub(super) fn write(
         &mut self,
@@ -76,6 +121,8 @@ impl Pacer {
         clock: &GraphClock,
     ) {
         let Some(Some(slot)) = self.slots.get_mut(index) else { return };
+        slot.live = true;
+        slot.end = at.plus(frames);
         slot.packetizer.write(at, frames, input);
         slot.report.add_cycle();
         if let Some(due) = slot.next_due(clock) {
@@ -96,6 +143,7 @@ impl Pacer {
         let mut next: Option<i64> = None;
         for slot in self.slots.iter_mut().flatten() {
             let index = clock.index_at_rate(now, slot.rate);
+            slot.fill(index);
             for _ in 0..MAX_BATCHES {
                 while !self.batch.is_full()
                     && self.batch.push(|buffer| slot.packetizer.poll_packet(index, buffer))

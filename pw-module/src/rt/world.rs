@@ -230,6 +230,10 @@ impl World {
     /// The pacer's timer fired: sends what is due.
     pub(crate) fn send_due(&mut self) {
         let now = monotonic_raw_pair();
+        if !self.cycles.is_running() {
+            // Nobody else looks after the clock while the graph stands still.
+            self.clock.refresh(now);
+        }
         self.pacer.send_due(now.clock, &self.clock);
     }
 }

@@ -12,6 +12,7 @@ mod realtime;
 mod receive;
 mod reload;
 mod restarts;
+mod silence;
 mod stock;
 mod transmit;
 mod two_hosts;
@@ -89,6 +90,11 @@ pub const CHECKS: &[Check] = &[
         name: "restarts",
         about: "agent, clock service and PipeWire die and come back",
         run: restarts::run,
+    },
+    Check {
+        name: "silence",
+        about: "an announced stream is sent while nothing is linked, also after its node was destroyed",
+        run: silence::run,
     },
 ];
 
