@@ -51,6 +51,21 @@ pub struct PipeWire<'a> {
     pub daemon: Process,
 }
 
+/// What `pw-dump` printed as one list. When the graph changes under it, it prints a further list with what changed; of
+/// an object the last state counts, and one without info has gone.
+fn merged_dump(text: &str) -> anyhow::Result<Value> {
+    let mut objects: Vec<Value> = Vec::new();
+    for list in serde_json::Deserializer::from_str(text).into_iter::<Vec<Value>>() {
+        for object in list? {
+            objects.retain(|known| known["id"] != object["id"]);
+            if !object["info"].is_null() || !object["props"].is_null() {
+                objects.push(object);
+            }
+        }
+    }
+    Ok(Value::Array(objects))
+}
+
 /// A node of the graph, as `pw-dump` shows it.
 #[derive(Debug, Clone)]
 pub struct GraphNode {
@@ -87,7 +102,7 @@ impl<'a> PipeWire<'a> {
     /// Everything in the graph.
     pub fn dump(&self) -> anyhow::Result<Value> {
         let text = self.host.run("pw-dump", ["--no-colors"])?;
-        serde_json::from_str(&text).context("reading what pw-dump printed")
+        merged_dump(&text).context("reading what pw-dump printed")
     }
 
     /// The node with this `node.name`, if there is one.
@@ -314,5 +329,18 @@ impl Recorder {
         ensure!(recording.frames() > 0, "nothing was recorded: {}", self.process.log());
         std::fs::remove_file(&self.file)?;
         Ok(recording)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dump_of_a_changing_graph_is_one_list() -> anyhow::Result<()> {
+        let text = r#"[{"id": 1, "info": {"a": 1}}, {"id": 2, "info": {}}] [{"id": 1, "info": {"a": 2}}, {"id": 2, "info": null}]"#;
+        let dump = merged_dump(text)?;
+        ensure!(dump == serde_json::json!([{"id": 1, "info": {"a": 2}}]), "{dump}");
+        Ok(())
     }
 }

@@ -23,9 +23,8 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     (heard.clock, heard.media.offset, heard.show) = (ClockRelation::Same, Some(0), Show::Desktop);
     let mut sent = scene::transmit_node(&stream, "Lab out");
     sent.show = Show::Desktop;
-    let nodes = BTreeMap::from([("lab.tx".to_owned(), heard), ("lab.rx".to_owned(), sent)]);
     let options = PipeWireOptions { sinks: vec![CARD.to_owned()], ..PipeWireOptions::default() };
-    let mut graph = scene::start_module(&computer, products, &nodes, options)?;
+    let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), options)?;
     let address = format!("--address={}", computer.bus_address());
     let mut bus =
         computer.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
@@ -38,6 +37,18 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     computer.run("mkdir", ["-p".to_owned()].iter().chain(&folders))?;
     let mut manager = computer.spawn("wireplumber", [""; 0])?;
     let mut pulse = computer.spawn("pipewire-pulse", [""; 0])?;
+    // The agent makes desktop nodes only where another device is; so the card comes first.
+    wait::until("the card as the default sink", SOON, || {
+        manager.is_alive()?;
+        pulse.is_alive()?;
+        Ok(pactl(&computer, &["get-default-sink"])?.filter(|default| default.trim() == CARD))
+    })?;
+    for (key, node) in [("node.lab.tx", &heard), ("node.lab.rx", &sent)] {
+        let value = serde_json::to_string(node)?;
+        // pw-metadata has been seen to set a key and then wait for ever.
+        let set = ["5", "pw-metadata", "-n", "wireloom", "0", key, &value, "Spa:String:JSON"];
+        let _ = computer.command("timeout").args(set).output()?;
+    }
 
     for (kind, name) in [("sinks", "wireloom.lab.rx"), ("sources", "wireloom.lab.tx")] {
         wait::until(&format!("{name} among the {kind} of the desktop"), SOON, || {
@@ -56,13 +67,13 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         let node = graph.node("wireloom.lab.rx")?;
         Ok(node.filter(|node| node.info["state"] == "running" && links(&computer).contains("paplay")))
     })?;
-    let default = pactl(&computer, &["get-default-sink"])?.unwrap_or_default();
-    ensure!(default.trim() == CARD, "the default sink is {default}");
     let source = pactl(&computer, &["get-default-source"])?.unwrap_or_default();
     ensure!(!source.contains("wireloom"), "the default source is {source}");
     let log = manager.log();
     let failed = log.lines().find(|line| line.contains("failed to activate"));
     ensure!(failed.is_none(), "WirePlumber: {failed:?}");
+    let default = pactl(&computer, &["get-default-sink"])?.unwrap_or_default();
+    ensure!(default.trim() == CARD, "the default sink became {default}");
     Ok(format!("played to as a device; the default sink is {}", default.trim()))
 }
 
