@@ -70,7 +70,6 @@ struct Plugin {
     watched: bool,
     ticks: u32,
     ticking: bool,
-    has_page: bool,
     told_clock: Option<ClockStatus>,
 }
 
@@ -170,7 +169,6 @@ impl Plugin {
             watched: false,
             ticks: 0,
             ticking: false,
-            has_page: false,
             told_clock: None,
         }));
         *place.borrow_mut() = Rc::downgrade(&plugin);
@@ -367,7 +365,6 @@ impl Plugin {
             Some(page) if !page.is_replaced() => Some(page),
             old => Reader::open(&self.arguments.page).ok().or(old),
         };
-        self.has_page = page.is_some();
         let rest = self.around.world.with(data, |world| world.set_page(page));
         drop(rest);
     }
