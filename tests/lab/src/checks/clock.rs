@@ -13,8 +13,11 @@ use crate::wait::SOON;
 const LOCK: Duration = Duration::from_secs(40);
 /// Values per comparison: ten seconds.
 const VALUES: usize = 200;
-/// Software time stamps on a busy machine: half of all values must be closer than this.
-const MEDIAN_NS: i64 = 20_000;
+/// How far half of all values may lie from their own middle: less than a sample at 48 kHz, on a machine that stalls.
+const SPREAD_NS: i64 = 20_000;
+/// How far that middle may lie from the truth. No follower can see that one direction of a wire is slower than the
+/// other, and a bridge in software is slower on the way that wakes a sleeping processor: tens of microseconds.
+const BIAS_NS: i64 = 100_000;
 
 /// Our follower locks to our leader, which runs 80 ppm fast and then 80 ppm slow, and reads the same time.
 pub fn ours(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
@@ -70,9 +73,19 @@ pub fn leads_ptp4l(studio: &mut Studio, products: &Products) -> anyhow::Result<S
 }
 
 fn judge(values: &[i64]) -> anyhow::Result<String> {
-    let mut sizes: Vec<i64> = values.iter().map(|value| value.abs()).collect();
-    sizes.sort_unstable();
-    let (median, worst) = (sizes[sizes.len() / 2], sizes[sizes.len() - 1]);
-    ensure!(median < MEDIAN_NS, "the median difference is {median} ns, the worst {worst} ns");
-    Ok(format!("median difference {median} ns, worst {worst} ns"))
+    let bias = median(values.iter().copied());
+    let spread = median(values.iter().map(|value| (value - bias).abs()));
+    let worst = values.iter().map(|value| (value - bias).abs()).max().unwrap_or(0);
+    let found = format!(
+        "{bias} ns beside it by the wire's asymmetry, half within {spread} ns of that, worst {worst} ns"
+    );
+    ensure!(spread < SPREAD_NS && bias.abs() < BIAS_NS, "the times differ: {found}");
+    Ok(found)
+}
+
+/// The middle value, the upper one of two.
+fn median(values: impl Iterator<Item = i64>) -> i64 {
+    let mut sorted: Vec<i64> = values.collect();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
 }
