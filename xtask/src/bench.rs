@@ -6,8 +6,8 @@ use anyhow::{Context, ensure};
 
 use crate::cargo::{cargo, target_directory};
 use crate::packages::Use;
-use crate::steps::Steps;
-use crate::{lab, products, setup};
+use crate::steps::{Outcome, Steps};
+use crate::{lab, next_release, products, setup};
 
 /// What is measured, and what measures.
 const PACKAGES: &[&str] = &["wireloom-pw-module", "wireloom-interop", "wireloom-bench"];
@@ -18,7 +18,8 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
     setup::run(Use::Everything)?;
     lab::ask_permission()?;
     let selected = PACKAGES.iter().flat_map(|name| ["-p", name]);
-    Steps::new().require("build for release", cargo(&["build", "--locked", "--release"]).args(selected))?;
+    let mut steps = Steps::new();
+    steps.require("build for release", cargo(&["build", "--locked", "--release"]).args(selected))?;
     let target = target_directory()?;
     let folder = target.join("release");
     products::name_module(&folder)?;
@@ -26,6 +27,18 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
     command.arg("--products").arg(&folder).arg("--out").arg(target.join("bench"));
     if quick {
         command.arg("--quick");
+    } else {
+        let mut made = false;
+        steps.step("a root file system of the next Debian release", |_| match next_release::make() {
+            Ok(version) => {
+                made = true;
+                Outcome::Passed(version)
+            }
+            Err(error) => Outcome::Skipped(format!("{error:#}")),
+        });
+        if made {
+            command.arg("--root").arg(next_release::folder());
+        }
     }
     let status = command.status().context("running wireloom-bench")?;
     ensure!(status.success(), "wireloom-bench ended with {status}");

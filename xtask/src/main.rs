@@ -11,6 +11,7 @@ mod dist;
 mod lab;
 mod licences;
 mod matrix;
+mod next_release;
 mod packages;
 mod packaging;
 mod products;

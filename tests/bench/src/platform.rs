@@ -2,15 +2,11 @@
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use wireloom_lab::{Host, Products};
 
-/// What the root file system needs besides a minimal Debian.
-const PACKAGES: &str = "pipewire pipewire-bin libpipewire-0.3-modules";
-/// Written when a root file system is complete.
-const COMPLETE: &str = "etc/wireloom-bench";
 /// Where the products appear in it.
 const PRODUCTS: &str = "mnt";
 
@@ -29,9 +25,8 @@ impl Platform {
         Ok(Self { version: version(&output.stdout)?, root: None })
     }
 
-    /// The version of Debian 13, in a root file system at `root` that [`make_root`] made.
+    /// The version that is installed in the root file system at `root`.
     pub fn in_root(root: &Path) -> Result<Self> {
-        ensure!(root.join(COMPLETE).exists(), "there is no root file system of Debian 13");
         let output = Command::new("chroot").arg(root).args(["pipewire", "--version"]).output()?;
         Ok(Self { version: version(&output.stdout)?, root: Some(root.to_owned()) })
     }
@@ -83,34 +78,6 @@ impl Platform {
     pub fn has_static_source(&self) -> bool {
         !self.version.starts_with("0.")
     }
-}
-
-/// Makes a root file system of Debian 13 with PipeWire at `root`; does nothing when it is there.
-/// Errors: this user is not root, there is no debootstrap, or no network.
-pub fn make_root(root: &Path) -> Result<()> {
-    if root.join(COMPLETE).exists() {
-        return Ok(());
-    }
-    let new = root.with_extension("new");
-    let (path, final_path) = (new.display(), root.display());
-    let script = format!(
-        "[ \"$(id -u)\" = 0 ] || {{ echo only root can make one >&2; exit 1; }}\n\
-         command -v debootstrap >/dev/null || {{ echo debootstrap is not installed >&2; exit 1; }}\n\
-         rm -rf '{path}' '{final_path}' && debootstrap --variant=minbase trixie '{path}' >&2 \
-         && DEBIAN_FRONTEND=noninteractive chroot '{path}' apt-get -q -y install --no-install-recommends {PACKAGES} >&2 \
-         && chroot '{path}' apt-get clean && touch '{path}/{COMPLETE}' && mv '{path}' '{final_path}'"
-    );
-    // A private mount namespace: what debootstrap mounts never outlives it.
-    let output = Command::new("unshare")
-        .args(["--mount", "sh", "-c", &script])
-        .stdin(Stdio::null())
-        .output()
-        .context("running unshare")?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        bail!("{}", said.trim().lines().last().unwrap_or("it could not be made"));
-    }
-    Ok(())
 }
 
 fn mount(from: &Path, to: &Path) -> Result<()> {

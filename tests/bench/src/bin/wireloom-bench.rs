@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use clap::Parser;
 use wireloom_bench::hot_paths::hot_paths;
-use wireloom_bench::platform::{Platform, make_root};
+use wireloom_bench::platform::Platform;
 use wireloom_bench::results::Results;
 use wireloom_bench::run::{Extent, run};
 use wireloom_lab::Products;
@@ -22,9 +22,9 @@ struct Arguments {
     /// The folder in which results are kept.
     #[arg(long)]
     out: PathBuf,
-    /// Root file system of Debian 13; made when it is not there.
-    #[arg(long, default_value = "/var/tmp/wireloom-trixie")]
-    root: PathBuf,
+    /// Root file system of the next Debian release, with its PipeWire; without it, that is not measured.
+    #[arg(long)]
+    root: Option<PathBuf>,
     /// Measures less: under three minutes.
     #[arg(long)]
     quick: bool,
@@ -45,13 +45,11 @@ fn main() -> Result<()> {
     std::fs::create_dir_all(&arguments.out)?;
     let mut results = Results::default();
     on(INSTALLED, &arguments, &mut results);
-    if extent == Extent::Full {
-        match make_root(&arguments.root) {
-            Ok(()) => on(ROOT, &arguments, &mut results),
-            Err(error) => results.not_measured.push(format!("PipeWire of Debian 13: {error:#}")),
+    match &arguments.root {
+        Some(_) => on(ROOT, &arguments, &mut results),
+        None => {
+            results.not_measured.push("PipeWire of Debian 13: there is no root file system of it".to_owned())
         }
-    } else {
-        results.not_measured.push("PipeWire of Debian 13: a quick run leaves it out".to_owned());
     }
     eprintln!("hot paths");
     match hot_paths(&arguments.products.join("hot-paths")) {
@@ -87,7 +85,10 @@ fn measure(name: &str, part: &Path) -> Result<wireloom_bench::results::OnPlatfor
 }
 
 fn inside(name: &str, arguments: &Arguments, extent: Extent) -> Result<()> {
-    let platform = if name == ROOT { Platform::in_root(&arguments.root)? } else { Platform::installed()? };
+    let platform = match &arguments.root {
+        Some(root) if name == ROOT => Platform::in_root(root)?,
+        _ => Platform::installed()?,
+    };
     let progress = |what: &str| eprintln!("PipeWire {}: {what}", platform.version);
     let results = run(&platform, &Products::new(&arguments.products), extent, progress)?;
     let part = arguments.out.join(format!("{name}.json"));
