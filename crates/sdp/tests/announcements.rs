@@ -256,6 +256,25 @@ fn one_stream_heard_in_many_ways_is_one_stream() {
 }
 
 #[test]
+fn only_the_owner_says_what_is_in_its_session() {
+    let mut listener = SapListener::new();
+    listener.handle_datagram(secs(0), SENDER, &announced(&sdp(5000, 1, 1), 1)).expect("new");
+    let [SapEvent::Found(id)] = *events(&mut listener) else { panic!() };
+    // A stranger describes the same session with a later version: other channels, another group.
+    let forged = [sdp(5000, 9, 1).replace("48000/2", "48000/8"), sdp(5000, 9, 2)];
+    for (hash, forged) in (2..).zip(&forged) {
+        let result = listener.handle_datagram(secs(1), OTHER, &announced(forged, hash));
+        assert_eq!((result, events(&mut listener)), (Err(SapError::Forged), vec![]));
+    }
+    assert_eq!(listener.stream(id).expect("known").stream.channels.count(), 2);
+    listener.handle_datagram(secs(2), SENDER, &announced(&sdp(5000, 2, 3), 4)).expect("the owner may");
+    assert!(matches!(*events(&mut listener), [SapEvent::Changed { .. }]));
+    // Once the owner itself is no longer heard, a proxy speaks for it.
+    listener.handle_datagram(secs(200), OTHER, &announced(&forged[1], 5)).expect("a proxy");
+    assert!(!events(&mut listener).is_empty());
+}
+
+#[test]
 fn streams_that_leave_their_session_are_gone() {
     let mut listener = SapListener::new();
     let two = sdp(5000, 1, 1) + "m=audio 5006 RTP/AVP 97\r\na=rtpmap:97 L24/48000/4\r\n";

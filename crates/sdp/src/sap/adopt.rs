@@ -30,6 +30,9 @@ impl SapListener {
             self.hear(number, hearing);
             return Ok(());
         }
+        if target.is_some_and(|number| self.is_forged(number, &hearing, text)) {
+            return Err(SapError::Forged);
+        }
         let added = matches.iter().filter(|verdict| verdict.id().is_none()).count();
         if target.is_none() && !self.new_entries.take(now, NEW_ENTRIES) {
             return Err(SapError::TooFast);
@@ -101,6 +104,16 @@ impl SapListener {
             Some(**number) == target || same_session(&session.origin, &copy.origin) && has_name()
         };
         self.sessions.iter().filter(is_version).find(is_newer).map(|(&number, _)| number)
+    }
+
+    /// Whether somebody else says anew what is in the session of a host that announces it itself: nobody but the owner
+    /// decides that. A faithful copy is a proxy's, and legal.
+    fn is_forged(&self, number: u64, hearing: &Hearing, text: &[u8]) -> bool {
+        self.sessions.get(&number).is_some_and(|session| {
+            session.origin.ip() != Some(hearing.source)
+                && session.raw != text
+                && session.hears_owner(hearing.last)
+        })
     }
 
     /// Gives the stream its id, tells what changed, and takes it out of another session if it was there.

@@ -37,7 +37,7 @@ pub enum SapError {
     Compressed,
     /// A payload that is not `application/sdp`.
     PayloadType,
-    /// A deletion by another host than the one that announced.
+    /// A deletion by another host than the one that announced, or news of a session whose owner speaks for itself.
     Forged,
     /// A deletion of nothing known, or of one that cannot be told from others.
     UnknownDeletion,
@@ -57,7 +57,7 @@ impl fmt::Display for SapError {
             Self::Encrypted => f.write_str("SAP packet is encrypted"),
             Self::Compressed => f.write_str("SAP payload is not a zlib stream of reasonable size"),
             Self::PayloadType => f.write_str("SAP payload is not application/sdp"),
-            Self::Forged => f.write_str("deletion does not come from the host that announced"),
+            Self::Forged => f.write_str("it says of a session what only the host that announces it may say"),
             Self::UnknownDeletion => f.write_str("deletion of an announcement that is not known"),
             Self::TooFast => f.write_str("announcements come too fast"),
             Self::Full => f.write_str("no room for another announcement"),

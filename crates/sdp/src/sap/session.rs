@@ -156,6 +156,13 @@ impl Session {
         self.hearings.iter().any(|known| known.source == source)
     }
 
+    /// Whether the host that its origin names announces it itself, and did so within three periods.
+    pub(crate) fn hears_owner(&self, now: Nanos) -> bool {
+        let lately = Nanos(self.period().0.saturating_mul(3));
+        let is_owner = |known: &&Hearing| self.origin.ip() == Some(known.source);
+        self.hearings.iter().filter(is_owner).any(|known| now.since(known.last) <= lately)
+    }
+
     fn is_heard_as(&self, (source, digest): (IpAddr, u64)) -> bool {
         self.hearings.iter().any(|known| (known.source, known.digest) == (source, digest))
     }
