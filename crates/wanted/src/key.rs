@@ -10,9 +10,11 @@ pub enum Key {
     Watch,
     /// `node.<id>`: what must exist; written by the agent, a [`crate::Node`].
     Node(String),
-    /// `route.<id>`: the network's view of a device-to-device route; written by the agent.
+    /// `device.<id>`: what a network device is called; written by the agent, a [`crate::Device`].
+    Device(String),
+    /// `route.<id>`: the network's view of a device-to-device route; written by the agent, a [`crate::Route`].
     Route(String),
-    /// `link.<id>`: a virtual link as clients left it; written by the module.
+    /// `link.<id>`: a virtual link as clients left it; written by the module, a [`crate::Link`].
     Link(String),
     /// `state.<id>`: how a node is; written by the module, a [`crate::StateReport`].
     State(String),
@@ -35,6 +37,7 @@ impl Key {
         let id = id.to_owned();
         match kind {
             "node" => Some(Self::Node(id)),
+            "device" => Some(Self::Device(id)),
             "route" => Some(Self::Route(id)),
             "link" => Some(Self::Link(id)),
             "state" => Some(Self::State(id)),
@@ -50,6 +53,7 @@ impl std::fmt::Display for Key {
             Self::Schema => f.write_str("schema"),
             Self::Watch => f.write_str("watch"),
             Self::Node(id) => write!(f, "node.{id}"),
+            Self::Device(id) => write!(f, "device.{id}"),
             Self::Route(id) => write!(f, "route.{id}"),
             Self::Link(id) => write!(f, "link.{id}"),
             Self::State(id) => write!(f, "state.{id}"),
@@ -72,7 +76,16 @@ mod tests {
 
     #[test]
     fn keys_round_trip_and_strange_ones_are_refused() {
-        for text in ["schema", "watch", "node.s-1.tx", "route.r1", "link.7", "state.s-1.tx", "stats.s-1.tx"] {
+        for text in [
+            "schema",
+            "watch",
+            "node.s-1.tx",
+            "device.d-1",
+            "route.r1",
+            "link.7",
+            "state.s-1.tx",
+            "stats.s-1.tx",
+        ] {
             assert_eq!(Key::parse(text).expect("ours").to_string(), text);
         }
         for text in ["", "node", "node.", "node.a b", "node.\u{e9}", "other.x"] {

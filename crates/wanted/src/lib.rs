@@ -6,15 +6,19 @@
 
 #![forbid(unsafe_code)]
 
+mod device;
 mod key;
+mod link;
 mod node;
 mod report;
 
+pub use device::Device;
 pub use key::{Key, stable_id_is_valid};
+pub use link::{Link, LinkEnd, Route, RouteOrigin, RouteState, pair_id};
 pub use node::{
     ClockRelation, Direction, Encoding, Invalid, Keepalive, Leg, Media, Node, NodeText, Protocol, Show,
 };
-pub use report::{Link, LinkEnd, Mode, Route, RouteOrigin, RouteState, State, StateReport, Stats};
+pub use report::{Mode, State, StateReport, Stats};
 
 /// Name of the metadata object (`metadata.name`).
 pub const METADATA_NAME: &str = "wireloom";

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 /// What must exist: one node of the graph. Value of `node.<id>`; its `node.name` is `wireloom.<id>`.
 ///
+/// Of another device, its transmitter is a node that receives here (`direction` receive, output ports) and its
+/// receiver one that transmits from here (`direction` transmit, input ports), both `remote`. The node of a remote
+/// receiver has no socket as long as `legs` is empty; the agent fills `legs` and `media` in when a program of this
+/// computer has been linked to it ([`crate::StateReport::links`]) and the device has been told what to listen to.
+///
 /// ```
 /// let node: wireloom_wanted::Node = serde_json::from_str(wireloom_wanted::Node::EXAMPLE).unwrap();
 /// assert_eq!(node.check(), Ok(()));
@@ -44,13 +49,14 @@ pub struct Node {
     /// Transmit only: DSCP of the packets (default 34, AF41).
     #[serde(default = "default_dscp")]
     pub dscp: u8,
-    /// The device left; the node stays, silent, because something is linked to it.
+    /// The device left; the node stays, silent, because something is linked to it or wished.
     #[serde(default)]
     pub offline: bool,
     /// The audio goes from or to another device. Always true for what was discovered; false for our own slots.
     #[serde(default)]
     pub remote: bool,
-    /// Languages it can be routed in without passing through this host.
+    /// Languages it can be routed in without passing through this host: tokens that the agent makes up and only
+    /// compares, see [`Node::speaks_with`]. At most 32, each at most 64 bytes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub direct: Vec<String>,
     /// A datagram that the module sends from the media socket at intervals.
@@ -226,6 +232,8 @@ pub enum Invalid {
     Port,
     /// Payload type above 127.
     PayloadType(u8),
+    /// More than 32 tokens in `direct`, or one longer than 64 bytes.
+    Direct,
     /// Latency class above two seconds.
     Latency(u32),
     /// DSCP above 63.
@@ -242,6 +250,7 @@ impl std::fmt::Display for Invalid {
             Self::Legs(n) => write!(f, "a stream has at most 4 legs, not {n}"),
             Self::Port => f.write_str("port 0 cannot carry a stream"),
             Self::PayloadType(n) => write!(f, "a payload type is 0 to 127, not {n}"),
+            Self::Direct => f.write_str("`direct` has at most 32 tokens of at most 64 bytes"),
             Self::Latency(n) => write!(f, "a latency class of {n} frames is longer than two seconds"),
             Self::Dscp(n) => write!(f, "a DSCP is 0 to 63, not {n}"),
         }
@@ -260,6 +269,38 @@ impl Node {
         "legs": [{"address": "239.69.10.1", "port": 5004, "source": "192.0.2.10", "interface": "eth0"}],
         "clock": "same", "latency": 144, "show": "patchbay", "direct": ["aes67:48000"]
     }"#;
+
+    /// A remote receiver that nobody of this computer sends to, parsed by a test.
+    pub const EXAMPLE_RECEIVER: &str = r#"{
+        "direction": "transmit", "protocol": "oat", "device": "d-77aa03e1b6c2f500", "remote": true,
+        "description": "Monitor rack \u2014 inputs", "nick": "Monitor rack",
+        "channels": ["Left", "Right"],
+        "media": {"encoding": "L24", "rate": 48000, "samples_per_packet": 48, "payload_type": 98},
+        "direct": ["oat-ctl", "aes67:48000"]
+    }"#;
+
+    /// Whether a link from this node to `input` becomes virtual, and so carries no audio through this computer:
+    /// exactly when this is a remote transmitter, `input` a remote receiver, and they have a token in common.
+    ///
+    /// ```
+    /// use wireloom_wanted::Node;
+    /// let transmitter: Node = serde_json::from_str(Node::EXAMPLE).unwrap();
+    /// let mut receiver: Node = serde_json::from_str(Node::EXAMPLE_RECEIVER).unwrap();
+    /// assert!(transmitter.speaks_with(&receiver));
+    /// receiver.direct = vec!["oat-ctl".into()];
+    /// assert!(!transmitter.speaks_with(&receiver));
+    /// ```
+    pub fn speaks_with(&self, input: &Self) -> bool {
+        self.relays_to(input) && self.direct.iter().any(|token| input.direct.contains(token))
+    }
+
+    /// Whether a link from this node to `input` joins two other devices, be it virtual or through this computer.
+    pub fn relays_to(&self, input: &Self) -> bool {
+        self.remote
+            && input.remote
+            && self.direction == Direction::Receive
+            && input.direction == Direction::Transmit
+    }
 
     /// Checks what the types cannot say. Nothing of the node may be used before this returned `Ok`.
     pub fn check(&self) -> Result<(), Invalid> {
@@ -291,6 +332,9 @@ impl Node {
         if u64::from(self.latency) > 2 * u64::from(self.media.rate) {
             return Err(Invalid::Latency(self.latency));
         }
+        if self.direct.len() > 32 || self.direct.iter().any(|token| token.len() > 64) {
+            return Err(Invalid::Direct);
+        }
         if self.dscp > 63 {
             return Err(Invalid::Dscp(self.dscp));
         }
@@ -316,9 +360,12 @@ mod tests {
 
     #[test]
     fn the_example_survives_a_round_trip() {
-        let node = example();
-        let text = serde_json::to_string(&node).expect("serialises");
-        assert_eq!(serde_json::from_str::<Node>(&text).expect("parses"), node);
+        for text in [Node::EXAMPLE, Node::EXAMPLE_RECEIVER] {
+            let node: Node = serde_json::from_str(text).expect("the example is valid JSON");
+            assert_eq!(node.check(), Ok(()));
+            let text = serde_json::to_string(&node).expect("serialises");
+            assert_eq!(serde_json::from_str::<Node>(&text).expect("parses"), node);
+        }
     }
 
     #[test]
@@ -335,6 +382,7 @@ mod tests {
             "a packet of 25769803770 octets does not fit into a datagram",
         );
         refused(|n| n.media.rate = 0, "a rate is 1 to 768000 Hz, not 0");
+        refused(|n| n.direct = vec![String::new(); 33], "`direct` has at most 32 tokens of at most 64 bytes");
         refused(|n| n.latency = 96_001, "a latency class of 96001 frames is longer than two seconds");
     }
 }

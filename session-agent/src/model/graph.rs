@@ -166,7 +166,7 @@ impl Model {
                     }
                 }
             }
-            Key::Route(_) | Key::Link(_) => {}
+            Key::Device(_) | Key::Route(_) | Key::Link(_) => {}
         }
     }
 
