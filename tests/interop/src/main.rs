@@ -41,7 +41,7 @@ enum Role {
     /// Writes a position code to standard output as a device on a network clock would: big-endian integers, a packet at
     /// a time; needs no PipeWire.
     Pace {
-        /// Significant bits: 16 or 24.
+        /// Significant bits: 16, 24 or 32.
         #[arg(long, default_value_t = 24, value_parser = bits)]
         bits: u32,
         /// How much faster than this machine's oscillator.
@@ -53,7 +53,7 @@ enum Role {
     },
     /// Plays a position code that starts with its frame 0 in the first cycle.
     Play {
-        /// Significant bits: 16 or 24.
+        /// Significant bits: 16, 24 or 32.
         #[arg(long, default_value_t = 24, value_parser = bits)]
         bits: u32,
     },
@@ -63,7 +63,8 @@ fn bits(text: &str) -> Result<u32, String> {
     match text {
         "16" => Ok(16),
         "24" => Ok(24),
-        _ => Err("a code has 16 or 24 bits".to_owned()),
+        "32" => Ok(32),
+        _ => Err("a code has 16, 24 or 32 bits".to_owned()),
     }
 }
 

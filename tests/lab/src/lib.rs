@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod am824;
 pub mod checks;
 mod clock;
 mod comparison;

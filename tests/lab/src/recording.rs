@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use wireloom_wanted::Encoding;
 
 /// Audio as a PipeWire client recorded it.
 #[derive(Debug, Clone)]
@@ -32,14 +33,20 @@ impl Recording {
         Ok(Self { rate: Some(rate(&path.with_extension("cycles"))?), ..Self::new(samples, channels) })
     }
 
-    /// Reads headerless big-endian integers of 16 or 24 bits, as a depayloader writes them.
-    pub fn from_network_bytes(bytes: &[u8], bits: u32, channels: usize) -> Self {
-        let width = bits as usize / 8;
+    /// Reads headerless big-endian integers, as a depayloader writes them; of AM824 only the audio.
+    pub fn from_network_bytes(bytes: &[u8], encoding: Encoding, channels: usize) -> Self {
+        let (unused_above, bits) = match encoding {
+            Encoding::L16 => (0, 16),
+            Encoding::L24 => (0, 24),
+            Encoding::L32 => (0, 32),
+            Encoding::AM824 => (8, 24),
+        };
+        let width = encoding.bytes();
         let scale = (1_u32 << (bits - 1)) as f32;
         let sample = |bytes: &[u8]| {
             let mut word = [0; 4];
             word[..width].copy_from_slice(bytes);
-            (i32::from_be_bytes(word) >> (32 - bits)) as f32 / scale
+            ((i32::from_be_bytes(word) << unused_above) >> (32 - bits)) as f32 / scale
         };
         Self::new(bytes.chunks_exact(width).map(sample).collect(), channels)
     }
@@ -141,8 +148,13 @@ mod tests {
 
     #[test]
     fn network_integers_become_the_floats_they_stand_for() {
-        let recording = Recording::from_network_bytes(&[0x80, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff], 24, 1);
-        let samples: Vec<f32> = (0..3).map(|at| recording.frame(at)[0]).collect();
-        assert_eq!(samples, [-1.0, 1.0 / 8_388_608.0, -1.0 / 8_388_608.0]);
+        let read = |bytes: &[u8], encoding| {
+            let recording = Recording::from_network_bytes(bytes, encoding, 1);
+            (0..recording.frames()).map(|at| recording.frame(at)[0]).collect::<Vec<f32>>()
+        };
+        let step = 1.0 / 8_388_608.0;
+        assert_eq!(read(&[0x80, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff], Encoding::L24), [-1.0, step, -step]);
+        assert_eq!(read(&[0xc0, 0, 0, 0, 0, 0, 1, 0], Encoding::L32), [-0.5, step]);
+        assert_eq!(read(&[0x3f, 0x80, 0, 0, 8, 0, 0, 1], Encoding::AM824), [-1.0, step]);
     }
 }

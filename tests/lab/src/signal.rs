@@ -1,6 +1,9 @@
 /// A signal in which every sample says which frame it is: the frame number times a constant, modulo a number just
 /// below full scale. Sounds like noise, is never silence (so that a zero is a gap), differs from channel to channel
 /// (so that a swap is seen), and repeats after 349 s at 24 bits and 48 kHz, 1.37 s at 16 bits.
+///
+/// With 32 bits the position is in the upper 24 and six of the lower ones change too: more than a float holds of a loud
+/// sample, less than would round it to another position.
 #[derive(Debug, Clone)]
 pub struct PositionCode {
     bits: u32,
@@ -9,11 +12,11 @@ pub struct PositionCode {
 }
 
 impl PositionCode {
-    /// A code for `channels` channels of 16 or 24 significant bits.
+    /// A code for `channels` channels of 16, 24 or 32 significant bits.
     ///
     /// Panics on another number of bits: that is a mistake in a test.
     pub fn new(bits: u32, channels: usize) -> Self {
-        assert!(bits == 16 || bits == 24, "a code has 16 or 24 bits, not {bits}");
+        assert!(matches!(bits, 16 | 24 | 32), "a code has 16, 24 or 32 bits, not {bits}");
         let period = period(bits);
         // The golden ratio spreads neighbouring frames far apart; every step from there is another channel.
         let start = period * 618 / 1000;
@@ -41,26 +44,32 @@ impl PositionCode {
     pub fn sample(&self, frame: u64, channel: usize) -> i32 {
         let (factor, _) = self.factors[channel];
         let code = (frame % self.period()) * factor % self.period() + 1;
-        let shift = 32 - self.bits;
+        let shift = 32 - self.code_bits();
         // The top bit of the code becomes the sign.
-        ((code as u32) << shift) as i32 >> shift
+        let code = ((code as u32) << shift) as i32 >> shift;
+        if self.bits == 32 { code << 8 | (frame % 64) as i32 } else { code }
     }
 
-    /// The same sample as PipeWire shows it, exactly.
+    /// The same sample as PipeWire shows it: exactly, but of 32 bits what a float holds, rounded to the nearest.
     pub fn float(&self, frame: u64, channel: usize) -> f32 {
         self.sample(frame, channel) as f32 / self.full_scale()
     }
 
     /// The frame number, below [`PositionCode::period`], in which `channel` has this sample; `None` when it never has.
     pub fn frame(&self, float: f32, channel: usize) -> Option<u64> {
-        let scaled = float * self.full_scale();
-        if scaled == 0.0 || scaled.fract() != 0.0 || scaled.abs() > self.full_scale() {
-            return None;
-        }
-        let code = u64::from((scaled as i32 as u32) & (u32::MAX >> (32 - self.bits)));
+        let bits = self.code_bits();
+        let scaled = (float * (1_u32 << (bits - 1)) as f32).round();
+        let code = u64::from((scaled as i32 as u32) & (u32::MAX >> (32 - bits)));
         let (_, inverse) = self.factors[channel];
         let code = code.checked_sub(1)?;
-        (code < self.period()).then(|| code * inverse % self.period())
+        let frame = code * inverse % self.period();
+        // What was rounded away must have been nothing but what the code has there.
+        (code < self.period() && self.float(frame, channel) == float).then_some(frame)
+    }
+
+    /// Bits that tell the position.
+    fn code_bits(&self) -> u32 {
+        self.bits.min(24)
     }
 
     /// `frames` frames from frame number `first` on, big-endian and interleaved, as RTP carries them.
@@ -82,7 +91,7 @@ impl PositionCode {
 
 /// One less than the number of codes, because the code 0 is silence.
 fn period(bits: u32) -> u64 {
-    (1 << bits) - 1
+    (1 << bits.min(24)) - 1
 }
 
 /// The number that undoes a multiplication by `factor` modulo `modulus`; `None` when they share a divisor.
@@ -103,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_sample_tells_its_frame() {
-        for bits in [16, 24] {
+        for bits in [16, 24, 32] {
             let code = PositionCode::new(bits, 8);
             for frame in (0..code.period()).step_by(997) {
                 for channel in 0..8 {

@@ -11,7 +11,6 @@ use crate::peers::tshark::Capture;
 use crate::peers::{RtpStream, ffmpeg, gstreamer};
 use crate::process::Process;
 use crate::products::Products;
-use crate::recording::Recording;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
@@ -28,12 +27,14 @@ pub fn audio(studio: &mut Studio, _: &Products) -> anyhow::Result<String> {
     let (a, b) = (studio.host("a")?, studio.host("b")?);
     let mut samples = 0;
     let multicast = |number| Ipv4Addr::new(239, 69, 1, number);
-    let runs: [(Sender, Receiver, usize, Encoding, Ipv4Addr); 5] = [
+    let runs: [(Sender, Receiver, usize, Encoding, Ipv4Addr); 7] = [
         (gstreamer::sender, gstreamer::receiver, 2, Encoding::L24, multicast(1)),
         (gstreamer::sender, ffmpeg::receiver, 8, Encoding::L24, multicast(2)),
         (gstreamer::sender, gstreamer::receiver, 2, Encoding::L16, b.address()),
         (gstreamer::sender, ffmpeg::receiver, 2, Encoding::L24, multicast(4)),
         (ffmpeg::sender, gstreamer::receiver, 2, Encoding::L24, multicast(5)),
+        (gstreamer::sender, gstreamer::receiver, 2, Encoding::L32, multicast(6)),
+        (gstreamer::sender, gstreamer::receiver, 2, Encoding::AM824, multicast(7)),
     ];
     for (number, (sender, receiver, channels, encoding, address)) in (1..).zip(runs) {
         let stream = RtpStream { address, encoding, ..RtpStream::standard(number, channels) };
@@ -54,7 +55,7 @@ fn one_run(
     let mut receiver = receiver(b, stream, &file)?;
     let capture = Capture::start(b, stream, PACKETS)?;
     let mut sender = sender(a, stream)?;
-    let bytes = FRAMES * stream.channels * stream.bits() as usize / 8;
+    let bytes = FRAMES * stream.frame_bytes();
     wait::until(&format!("receiving {FRAMES} frames"), 3 * SOON, || {
         receiver.is_alive()?;
         sender.is_alive()?;
@@ -64,7 +65,7 @@ fn one_run(
     for pair in capture.finish(SOON)?.windows(2) {
         let [first, second] = pair else { continue };
         let step = second.timestamp.wrapping_sub(first.timestamp);
-        let expected = stream.channels * stream.bits() as usize / 8 * stream.samples_per_packet as usize;
+        let expected = stream.payload_bytes();
         ensure!(
             step == stream.samples_per_packet
                 && first.payload == expected
@@ -73,7 +74,7 @@ fn one_run(
             stream.samples_per_packet,
         );
     }
-    let recording = Recording::from_network_bytes(&std::fs::read(&file)?, stream.bits(), stream.channels);
+    let recording = stream.recording(&std::fs::read(&file)?);
     let found = Comparison::new(&stream.code(), &recording).context("the signal is not in the recording")?;
     // Only a receiver that started late may miss something, and only at the beginning.
     ensure!(found.is_exact() && found.lead_in == 0, "{found}");

@@ -19,13 +19,18 @@ const LEAD_IN: u64 = 36_000;
 /// Latency class of the streams: ten milliseconds, because a shared machine stalls.
 const LATENCY: u32 = 480;
 
-/// A stream of GStreamer arrives bit-exact in what a PipeWire client records: 2 and 8 channels, L24 and L16.
+/// A stream of GStreamer arrives bit-exact in what a PipeWire client records: 2 and 8 channels, every encoding.
+/// Of L32 that is what a float holds: at least 24 bits, correctly rounded.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (stage, computer) = (studio.host("stage")?, studio.host("computer")?);
     let mut remarks = Vec::new();
-    for (number, channels, encoding, samples) in
-        [(1, 2, Encoding::L24, SAMPLES), (2, 8, Encoding::L24, SAMPLES), (3, 2, Encoding::L16, SAMPLES / 5)]
-    {
+    for (number, channels, encoding, samples) in [
+        (1, 2, Encoding::L24, SAMPLES),
+        (2, 8, Encoding::L24, SAMPLES),
+        (3, 2, Encoding::L16, SAMPLES / 5),
+        (4, 2, Encoding::L32, SAMPLES / 5),
+        (5, 2, Encoding::AM824, SAMPLES / 5),
+    ] {
         let stream = RtpStream { encoding, ..RtpStream::standard(number, channels) };
         let id = format!("lab-{number}.tx");
         let nodes = BTreeMap::from([(id.clone(), scene::receive_node(&stream, "Lab", LATENCY))]);

@@ -5,7 +5,6 @@ use crate::peers::tshark::Capture;
 use crate::peers::{RtpStream, gstreamer};
 use crate::pipewire::{PipeWire, PipeWireOptions};
 use crate::products::Products;
-use crate::recording::Recording;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
@@ -52,7 +51,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     drop(receiver);
     let packets = capture.finish(SOON)?;
     ensure!(packets.iter().all(|packet| packet.payload_type == stream.payload_type), "{:?}", packets.first());
-    let recording = Recording::from_network_bytes(&std::fs::read(&file)?, stream.bits(), 2);
+    let recording = stream.recording(&std::fs::read(&file)?);
     let sent = Comparison::new(&code, &recording).context("the signal is not in what GStreamer received")?;
     // Its cycles slip on a machine that stalls, and then its packets repeat or lack frames; most of them are exact.
     ensure!(sent.matched > FRAMES, "{sent}");

@@ -12,7 +12,6 @@ use crate::peers::{RtpStream, ffmpeg, gstreamer};
 use crate::pipewire::PipeWireOptions;
 use crate::process::Process;
 use crate::products::Products;
-use crate::recording::Recording;
 use crate::scene;
 use crate::studio::Studio;
 use crate::timer::BareTimer;
@@ -33,10 +32,12 @@ type Receiver = fn(&Host, &RtpStream, &Path) -> anyhow::Result<Process>;
 /// What an application plays into a transmit node GStreamer and FFmpeg receive exactly; tshark reads every header.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (computer, stage) = (studio.host("computer")?, studio.host("stage")?);
-    let receivers: [(Receiver, usize, Encoding); 3] = [
+    let receivers: [(Receiver, usize, Encoding); 5] = [
         (gstreamer::receiver, 2, Encoding::L24),
         (ffmpeg::receiver, 8, Encoding::L24),
         (gstreamer::receiver, 2, Encoding::L16),
+        (gstreamer::receiver, 2, Encoding::L32),
+        (gstreamer::receiver, 2, Encoding::AM824),
     ];
     let mut remarks = Vec::new();
     for (number, (receiver, channels, encoding)) in (1..).zip(receivers) {
@@ -80,21 +81,25 @@ fn receive(host: &Host, stream: &RtpStream, receiver: Receiver) -> anyhow::Resul
     let file = host.directory().join("received.raw");
     let _ = std::fs::remove_file(&file);
     let mut receiver = receiver(host, stream, &file)?;
-    let bytes = FRAMES * stream.channels * stream.bits() as usize / 8;
+    let bytes = FRAMES * stream.frame_bytes();
     wait::until(&format!("receiving {FRAMES} frames"), 3 * SOON, || {
         receiver.is_alive()?;
         Ok(std::fs::metadata(&file).is_ok_and(|file| file.len() >= bytes as u64).then_some(()))
     })?;
     drop(receiver);
-    let recording = Recording::from_network_bytes(&std::fs::read(&file)?, stream.bits(), stream.channels);
-    let code = stream.code();
-    Comparison::new(&code, &recording).with_context(|| describe(&code, &recording))
+    let bytes = std::fs::read(&file)?;
+    let (code, recording) = (stream.code(), stream.recording(&bytes));
+    let found = Comparison::new(&code, &recording).with_context(|| describe(&code, &recording))?;
+    if found.is_exact() {
+        stream.check_words(&bytes)?;
+    }
+    Ok(found)
 }
 
 /// Constant format and source, timestamps and sequence numbers without holes, marked as `aes67` asks.
 fn check_headers(packets: &[RtpFrame], stream: &RtpStream) -> anyhow::Result<()> {
     let first = packets.first().context("tshark read no packet")?;
-    let payload = stream.channels * stream.bits() as usize / 8 * stream.samples_per_packet as usize;
+    let payload = stream.payload_bytes();
     ensure!(
         (first.payload_type, first.payload, first.ttl, first.dscp) == (stream.payload_type, payload, 32, 34),
         "a packet of {payload} octets, type {}, TTL 32, DSCP 34, not {first:?}",

@@ -15,7 +15,7 @@ const RTP_HEADER: usize = 12;
 pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
     let format = format!("s{}be", stream.bits());
     let frames = stream.samples_per_packet as usize;
-    let packet_size = RTP_HEADER + frames * stream.channels * stream.bits() as usize / 8;
+    let packet_size = RTP_HEADER + stream.payload_bytes();
     let RtpStream { address, port, .. } = stream;
     let mut process = host.spawn(
         "ffmpeg",
@@ -40,7 +40,7 @@ pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
         )
         .as_str()]),
     )?;
-    super::feed(process.stdin().context("a piped input")?, stream.code())?;
+    super::feed(process.stdin().context("a piped input")?, stream)?;
     Ok(process)
 }
 

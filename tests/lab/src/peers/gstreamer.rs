@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use wireloom_wanted::Encoding;
 
 use crate::host::Host;
 use crate::peers::RtpStream;
@@ -15,7 +16,7 @@ use crate::products::Products;
 /// GStreamer paces itself by the machine's own clock.
 pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
     let mut process = host.start("gst-launch-1.0", sender_command(host, stream, true))?;
-    super::feed(process.stdin().context("a piped input")?, stream.code())?;
+    super::feed(process.stdin().context("a piped input")?, stream)?;
     Ok(process)
 }
 
@@ -41,6 +42,7 @@ pub fn paced_sender(
     stream: &RtpStream,
     ppm: f64,
 ) -> anyhow::Result<PacedSender> {
+    ensure!(matches!(stream.encoding, Encoding::L16 | Encoding::L24), "the pacer paces L16 and L24 only");
     let (reader, writer) = std::io::pipe()?;
     let mut pacer = host.device_command(products.program("wireloom-lab-client"));
     pacer
@@ -72,10 +74,19 @@ pub fn announcer(host: &Host, name: &str, description: &str) -> anyhow::Result<P
     host.spawn("gst-launch-1.0", source.iter().chain(&sink))
 }
 
+/// Bits of a sample and number of channels, for GStreamer, which puts only 16 and 24 bits into packets: words of 32 bits
+/// go through it as two of 16. On the wire the octets are the same.
+fn as_pcm(stream: &RtpStream) -> (u32, usize) {
+    match stream.encoding {
+        Encoding::L16 | Encoding::L24 => (stream.bits(), stream.channels),
+        Encoding::L32 | Encoding::AM824 => (16, 2 * stream.channels),
+    }
+}
+
 fn sender_command(host: &Host, stream: &RtpStream, sync: bool) -> Command {
-    let (bits, channels) = (stream.bits(), stream.channels);
+    let (bits, channels) = as_pcm(stream);
     let packet_ns = u64::from(stream.samples_per_packet) * 1_000_000_000 / 48_000;
-    let block = channels * bits as usize / 8 * stream.samples_per_packet as usize;
+    let block = stream.payload_bytes();
     // Without positions GStreamer leaves the channels in our order; for eight it knows an order of its own.
     let caps = format!(
         "audio/x-raw,format=S{bits}BE,rate=48000,channels={channels},layout=interleaved,channel-mask=(bitmask)0x0"
@@ -93,13 +104,13 @@ fn sender_command(host: &Host, stream: &RtpStream, sync: bool) -> Command {
 
 /// Writes the payload of every packet to `file`, in the order of arrival.
 pub fn receiver(host: &Host, stream: &RtpStream, file: &Path) -> anyhow::Result<Process> {
-    let bits = stream.bits();
+    let (bits, channels) = as_pcm(stream);
     // An order that GStreamer does not know makes it leave the channels where they are.
     let caps = format!(
         "application/x-rtp,media=(string)audio,clock-rate=(int)48000,encoding-name=(string)L{bits},\
          channel-order=(string)as-they-come,\
          encoding-params=(string){0},channels=(int){0},payload=(int){1}",
-        stream.channels, stream.payload_type,
+        channels, stream.payload_type,
     );
     let (address, port) = (format!("address={}", stream.address), format!("port={}", stream.port));
     let (caps, location) = (format!("caps={caps}"), format!("location={}", file.display()));

@@ -9,8 +9,11 @@ use std::io::Write;
 use std::net::Ipv4Addr;
 use std::process::ChildStdin;
 
+use anyhow::ensure;
 use wireloom_wanted::Encoding;
 
+use crate::am824;
+use crate::recording::Recording;
 use crate::signal::PositionCode;
 
 /// Frames handed to a sender at a time; it reads ahead at most a few of these.
@@ -23,7 +26,7 @@ pub struct RtpStream {
     pub address: Ipv4Addr,
     /// UDP port.
     pub port: u16,
-    /// Sample format; L16 and L24 only.
+    /// Sample format.
     pub encoding: Encoding,
     /// How many channels.
     pub channels: usize,
@@ -48,12 +51,60 @@ impl RtpStream {
 
     /// Significant bits of a sample.
     pub fn bits(&self) -> u32 {
-        if self.encoding == Encoding::L16 { 16 } else { 24 }
+        match self.encoding {
+            Encoding::L16 => 16,
+            Encoding::L24 | Encoding::AM824 => 24,
+            Encoding::L32 => 32,
+        }
+    }
+
+    /// Octets of a frame on the wire.
+    pub fn frame_bytes(&self) -> usize {
+        self.channels * self.encoding.bytes()
+    }
+
+    /// Octets of a packet's payload.
+    pub fn payload_bytes(&self) -> usize {
+        self.frame_bytes() * self.samples_per_packet as usize
     }
 
     /// The signal that the lab's senders send on it.
     pub fn code(&self) -> PositionCode {
         PositionCode::new(self.bits(), self.channels)
+    }
+
+    /// `frames` frames of the signal from frame number `first` on, as its packets carry them.
+    fn signal(&self, code: &PositionCode, first: u64, frames: usize) -> Vec<u8> {
+        if self.encoding != Encoding::AM824 {
+            return code.network_bytes(first, frames);
+        }
+        let frames = first..first + frames as u64;
+        let words = frames.flat_map(|frame| {
+            (0..self.channels).map(move |channel| am824::word(code.sample(frame, channel), channel, frame))
+        });
+        words.flat_map(u32::to_be_bytes).collect()
+    }
+
+    /// What a peer received of it, payload after payload.
+    pub fn recording(&self, bytes: &[u8]) -> Recording {
+        Recording::from_network_bytes(bytes, self.encoding, self.channels)
+    }
+
+    /// Looks for what a recording does not show of a stream of ours that came without a hole: bits beside those of the
+    /// samples, and bits that 32-bit floats, which is what applications play, cannot have held.
+    pub fn check_words(&self, bytes: &[u8]) -> anyhow::Result<()> {
+        match self.encoding {
+            Encoding::L16 | Encoding::L24 => Ok(()),
+            Encoding::AM824 => am824::check(bytes, self.channels),
+            Encoding::L32 => {
+                let (words, _) = bytes.as_chunks::<4>();
+                let odd = words.iter().map(|word| i32::from_be_bytes(*word)).find(|word| {
+                    i64::from(*word) != *word as f32 as i64 // a float holds what it was made of
+                });
+                ensure!(odd.is_none(), "the word {odd:x?} was never a float");
+                Ok(())
+            }
+        }
     }
 
     /// Its description, without a clock, as sent by the host with address `origin`.
@@ -67,20 +118,21 @@ impl RtpStream {
         let ttl = if address.is_multicast() { "/32" } else { "" };
         format!(
             "v=0\r\no=- 1 1 IN IP4 {origin}\r\ns={name}\r\nc=IN IP4 {address}{ttl}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} L{}/48000/{channels}\r\n\
+             m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} {:?}/48000/{channels}\r\n\
              a=ptime:{}\r\na=recvonly\r\n{attributes}",
-            self.bits(),
+            self.encoding,
             f64::from(self.samples_per_packet) / 48.0,
         )
     }
 }
 
 /// Writes the signal to a sender's input for as long as it reads.
-fn feed(mut input: ChildStdin, code: PositionCode) -> std::io::Result<()> {
+fn feed(mut input: ChildStdin, stream: &RtpStream) -> std::io::Result<()> {
+    let (stream, code) = (stream.clone(), stream.code());
     std::thread::Builder::new().name("signal".into()).spawn(move || {
         let mut frame = 0;
         // The pipe fills up and holds us back; it breaks when the sender ends.
-        while input.write_all(&code.network_bytes(frame, BLOCK)).is_ok() {
+        while input.write_all(&stream.signal(&code, frame, BLOCK)).is_ok() {
             frame += BLOCK as u64;
         }
     })?;
