@@ -84,7 +84,7 @@ impl Comparison {
                 && let Some(other) = run_at(code, recording, at)
                 && other != offset
             {
-                found.slips.push(Slip { at, by: shortest(offset, other, code.period()) });
+                found.slips.push(Slip { at, by: code.distance(offset, other) });
                 offset = other;
                 continue;
             }
@@ -184,11 +184,6 @@ fn different<'a>(
         .enumerate()
         .filter(move |(channel, sample)| **sample != expected(*channel))
         .map(|(_, s)| *s)
-}
-
-fn shortest(from: u64, to: u64, period: u64) -> i64 {
-    let ahead = ((to + period - from) % period) as i64;
-    if ahead > period as i64 / 2 { ahead - period as i64 } else { ahead }
 }
 
 #[cfg(test)]

@@ -84,6 +84,13 @@ impl PositionCode {
         bytes
     }
 
+    /// From frame number `from` to frame number `to`, the shorter way round.
+    pub fn distance(&self, from: u64, to: u64) -> i64 {
+        let period = self.period();
+        let ahead = ((to % period + period - from % period) % period) as i64;
+        if ahead > period as i64 / 2 { ahead - period as i64 } else { ahead }
+    }
+
     fn full_scale(&self) -> f32 {
         (1_u32 << (self.bits - 1)) as f32
     }
@@ -132,6 +139,15 @@ mod tests {
         assert!(samples().max() > Some(8_380_000) && samples().min() < Some(-8_380_000));
         let same = (1..10_000).filter(|&frame| code.sample(frame, 0) == code.sample(frame, 1)).count();
         assert!(same < 5, "{same} of 10000 frames");
+    }
+
+    #[test]
+    fn distances_go_the_shorter_way() {
+        let code = PositionCode::new(24, 1);
+        assert_eq!(code.distance(10, 500), 490);
+        assert_eq!(code.distance(500, 10), -490);
+        assert_eq!(code.distance(code.period() - 3, 4), 7);
+        assert_eq!(code.distance(4, code.period() - 3), -7);
     }
 
     #[test]

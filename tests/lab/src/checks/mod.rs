@@ -5,6 +5,7 @@ mod desktop;
 mod discovery;
 mod drop_in;
 mod graph;
+mod latency;
 mod network;
 mod panic;
 mod peers;
@@ -63,6 +64,11 @@ pub const CHECKS: &[Check] = &[
         name: "two-hosts",
         about: "ours to ours on a clock 80 ppm fast or slow is exact",
         run: two_hosts::run,
+    },
+    Check {
+        name: "latency",
+        about: "ours to ours is as late as before, to the sample, when either side restarts",
+        run: latency::run,
     },
     Check {
         name: "discovery",

@@ -1,5 +1,6 @@
 //! tshark: what the packets on the wire say, read by a decoder that is not ours.
 
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -49,36 +50,63 @@ impl Capture {
     /// Starts capturing on the host's `eth0`; returns when packets are being captured.
     pub fn start(host: &Host, stream: &RtpStream, packets: usize) -> anyhow::Result<Self> {
         let filter = format!("udp port {} and host {}", stream.port, stream.address);
-        let decode = format!("udp.port=={},rtp", stream.port);
-        let count = packets.to_string();
-        let fixed = [
-            "-i",
-            "eth0",
-            "-l",
-            "-f",
-            &filter,
-            "-d",
-            &decode,
-            "-c",
-            &count,
-            "-T",
-            "fields",
-            "-E",
-            "separator=;",
-        ];
-        let fields = FIELDS.iter().flat_map(|field| ["-e", field]);
-        let mut process = host.spawn("tshark", fixed.into_iter().chain(fields))?;
-        process.says("Capturing on", crate::wait::SOON)?;
-        Ok(Self { process })
+        Ok(Self { process: start(host, &filter, stream.port, packets, &FIELDS)? })
     }
 
     /// Waits for the end and returns the packets in the order in which they passed.
-    pub fn finish(mut self, limit: Duration) -> anyhow::Result<Vec<RtpFrame>> {
-        self.process.succeeds(limit)?;
-        let log = self.process.log();
-        let lines = log.lines().filter(|line| line.matches(';').count() == FIELDS.len() - 1);
-        lines.map(|line| parse(line).with_context(|| format!("tshark printed {line:?}"))).collect()
+    pub fn finish(self, limit: Duration) -> anyhow::Result<Vec<RtpFrame>> {
+        finish(self.process, limit, FIELDS.len(), parse)
     }
+}
+
+/// What one RTP packet carried.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RtpPayload {
+    /// The group or host that it was sent to.
+    pub address: Ipv4Addr,
+    /// RTP timestamp.
+    pub timestamp: u32,
+    /// The samples.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads the next `packets` packets to this port, of whatever streams, in the order in which they pass.
+pub fn payloads(host: &Host, port: u16, packets: usize, limit: Duration) -> anyhow::Result<Vec<RtpPayload>> {
+    let fields = ["ip.dst", "rtp.timestamp", "rtp.payload"];
+    let process = start(host, &format!("udp port {port}"), port, packets, &fields)?;
+    finish(process, limit, fields.len(), parse_payload)
+}
+
+/// Returns when packets are being captured; it ends by itself after `packets` of them.
+fn start(host: &Host, filter: &str, port: u16, packets: usize, fields: &[&str]) -> anyhow::Result<Process> {
+    let decode = format!("udp.port=={port},rtp");
+    let count = packets.to_string();
+    let fixed =
+        ["-i", "eth0", "-l", "-f", filter, "-d", &decode, "-c", &count, "-T", "fields", "-E", "separator=;"];
+    let fields = fields.iter().flat_map(|field| ["-e", field]);
+    let mut process = host.spawn("tshark", fixed.into_iter().chain(fields))?;
+    process.says("Capturing on", crate::wait::SOON)?;
+    Ok(process)
+}
+
+fn finish<T>(
+    mut process: Process,
+    limit: Duration,
+    fields: usize,
+    parse: fn(&str) -> Option<T>,
+) -> anyhow::Result<Vec<T>> {
+    process.succeeds(limit)?;
+    let log = process.log();
+    let lines = log.lines().filter(|line| line.matches(';').count() == fields - 1);
+    lines.map(|line| parse(line).with_context(|| format!("tshark printed {line:?}"))).collect()
+}
+
+fn parse_payload(line: &str) -> Option<RtpPayload> {
+    let mut fields = line.split(';');
+    let (address, timestamp) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+    let octets: String = fields.next()?.split(':').collect(); // newer versions print no colons
+    let octet = |at: usize| u8::from_str_radix(octets.get(2 * at..2 * at + 2)?, 16).ok();
+    Some(RtpPayload { address, timestamp, bytes: (0..octets.len() / 2).map(octet).collect::<Option<_>>()? })
 }
 
 fn parse(line: &str) -> Option<RtpFrame> {
@@ -98,6 +126,15 @@ fn parse(line: &str) -> Option<RtpFrame> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_payload_is_read_as_old_and_new_versions_print_it() {
+        for octets in ["00:7f:ff", "007fff"] {
+            let payload = parse_payload(&format!("239.69.1.2;4294967295;{octets}")).expect("complete");
+            assert_eq!((payload.timestamp, &payload.bytes[..]), (u32::MAX, &[0, 0x7f, 0xff][..]));
+        }
+        assert_eq!(parse_payload("239.69.1.2;1;00:fx"), None);
+    }
 
     #[test]
     fn a_line_of_fields_is_read() {

@@ -1,0 +1,158 @@
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use wireloom_clock_page::LineState;
+use wireloom_wanted::ClockRelation;
+
+use crate::clock::Clock;
+use crate::host::Host;
+use crate::peers::RtpStream;
+use crate::peers::tshark::{self, RtpPayload};
+use crate::pipewire::{PipeWire, PipeWireOptions};
+use crate::process::Process;
+use crate::products::Products;
+use crate::scene;
+use crate::signal::PositionCode;
+use crate::studio::Studio;
+use crate::wait::{self, SOON};
+
+/// How often each side's PipeWire dies and is started again.
+const RESTARTS: usize = 10;
+/// Packets that are looked at after each, of both streams: half a second.
+const PACKETS: usize = 1000;
+/// Latency class: ten milliseconds, because a shared machine stalls.
+const LATENCY: u32 = 480;
+/// How much faster than this machine the network's clock runs.
+const PPM: f64 = 80.0;
+/// Long enough to lock with an Announce a second, on a machine that stalls.
+const LOCK: Duration = Duration::from_secs(40);
+
+/// One computer plays what a second hears and sends out again, both on the network's clock. What it sends out carries
+/// later timestamps than what it heard, by the latency of its receiving node and not a sample more or less, whichever
+/// of the two was killed and started again. Read from the wire by a program that is not ours.
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let (leader, sender) = (studio.host("leader")?, studio.host("sender")?);
+    let (relay, ear) = (studio.host("relay")?, studio.host("ear")?);
+    let mut clock = Clock::leader(&leader, products, 0, 100, PPM)?;
+    clock.wait_for(LineState::Leader, SOON)?;
+    let mut followers = [Clock::follower(&sender, products, 0)?, Clock::follower(&relay, products, 0)?];
+    for follower in &mut followers {
+        follower.wait_for(LineState::Locked, LOCK)?;
+    }
+
+    let streams = [RtpStream::standard(1, 2), RtpStream::standard(2, 2)];
+    let mut from = Some(Sending::start(&sender, products, &streams[0])?);
+    let mut to = Some(relaying(&relay, products, &streams)?);
+    let mut latencies = vec![latency(&ear, &streams)?];
+    for restart in 0..2 * RESTARTS {
+        // Killed, as a crash would; the next one starts from nothing.
+        if restart % 2 == 0 {
+            drop(to.take());
+            to = Some(relaying(&relay, products, &streams)?);
+        } else {
+            drop(from.take());
+            from = Some(Sending::start(&sender, products, &streams[0])?);
+        }
+        latencies.push(latency(&ear, &streams).with_context(|| format!("after {} restarts", restart + 1))?);
+    }
+    ensure!(
+        latencies.iter().all(|latency| *latency == i64::from(LATENCY)),
+        "the latency is not {LATENCY} frames in every run: {latencies:?}"
+    );
+    Ok(format!("{LATENCY} frames in each of {} runs", latencies.len()))
+}
+
+/// The computer that plays, while it lives.
+struct Sending<'a> {
+    _player: Process,
+    _graph: PipeWire<'a>,
+}
+
+impl<'a> Sending<'a> {
+    fn start(host: &'a Host, products: &Products, stream: &RtpStream) -> anyhow::Result<Self> {
+        let nodes = BTreeMap::from([("lab.rx".to_owned(), scene::transmit_node(stream, "Lab"))]);
+        let mut graph = scene::start_module(host, products, &nodes, PipeWireOptions::default())?;
+        let input = graph.wait_for_node("wireloom.lab.rx", 0, stream.channels, SOON)?;
+        let (player, node) = graph.player(products, "player", &stream.code())?;
+        graph.link(&node, &input)?;
+        Ok(Self { _player: player, _graph: graph })
+    }
+}
+
+/// The computer that hears the first stream and sends it as the second.
+fn relaying<'a>(
+    host: &'a Host,
+    products: &Products,
+    [heard, sent]: &[RtpStream; 2],
+) -> anyhow::Result<PipeWire<'a>> {
+    let mut receive = scene::receive_node(heard, "Heard", LATENCY);
+    (receive.clock, receive.media.offset) = (ClockRelation::Same, Some(0));
+    let transmit = scene::transmit_node(sent, "Sent");
+    let nodes = BTreeMap::from([("heard.tx".to_owned(), receive), ("sent.rx".to_owned(), transmit)]);
+    let mut graph = scene::start_module(host, products, &nodes, PipeWireOptions::default())?;
+    let output = graph.wait_for_node("wireloom.heard.tx", heard.channels, 0, SOON)?;
+    let input = graph.wait_for_node("wireloom.sent.rx", 0, sent.channels, SOON)?;
+    graph.link(&output, &input)?;
+    Ok(graph)
+}
+
+/// By how many frames the second stream is later than the first. Waits until there is sound in both.
+fn latency(ear: &Host, [first, second]: &[RtpStream; 2]) -> anyhow::Result<i64> {
+    wait::until("sound in both streams", SOON, || {
+        let packets = tshark::payloads(ear, first.port, PACKETS, SOON)?;
+        let of = |stream: &RtpStream| frames(&packets, stream);
+        let (first, code) = (of(first)?, first.code());
+        let Some(&reference) = first.first() else { return Ok(None) };
+        let lags = |frames: &[Frame]| -> Vec<i64> {
+            frames.iter().map(|frame| reference.lag(frame, &code)).collect()
+        };
+        ensure!(lags(&first).iter().all(|lag| *lag == 0), "the first stream itself moves");
+        let lags = lags(&of(second)?);
+        // Half of all packets are the second stream's; it may be silent where the machine stalled.
+        if lags.len() < PACKETS / 4 * 48 {
+            return Ok(None);
+        }
+        ensure!(lags.iter().all(|lag| *lag == lags[0]), "the latency moves from {} frames", lags[0]);
+        Ok(Some(lags[0]))
+    })
+}
+
+/// A frame that is not silent.
+#[derive(Debug, Clone, Copy)]
+struct Frame {
+    /// RTP timestamp of it.
+    time: u32,
+    /// Its number in the signal.
+    number: u64,
+}
+
+impl Frame {
+    /// How many frames later `other` is sent than it was played, seen from this one.
+    fn lag(&self, other: &Self, code: &PositionCode) -> i64 {
+        let sent = i64::from(other.time.wrapping_sub(self.time).cast_signed());
+        sent - code.distance(self.number, other.number)
+    }
+}
+
+/// All frames of one stream that are not silent. Errors: one is not of the signal.
+fn frames(packets: &[RtpPayload], stream: &RtpStream) -> anyhow::Result<Vec<Frame>> {
+    let code = stream.code();
+    let mut frames = Vec::new();
+    for packet in packets.iter().filter(|packet| packet.address == stream.address) {
+        let samples = stream.recording(&packet.bytes);
+        for (at, ahead) in (0..samples.frames()).zip(0..) {
+            let time = packet.timestamp.wrapping_add(ahead);
+            let frame = samples.frame(at);
+            if frame.iter().all(|sample| *sample == 0.0) {
+                continue;
+            }
+            let numbers = frame.iter().enumerate().map(|(channel, sample)| code.frame(*sample, channel));
+            let numbers: Option<Vec<u64>> = numbers.collect();
+            let same = numbers.filter(|numbers| numbers.iter().all(|number| *number == numbers[0]));
+            let number = same.with_context(|| format!("{frame:?} is nowhere in the signal"))?[0];
+            frames.push(Frame { time, number });
+        }
+    }
+    Ok(frames)
+}
