@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod mutate;
+pub mod oat;
 pub mod ptp;
 pub mod rtp;
 pub mod sap;
