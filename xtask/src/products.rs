@@ -15,6 +15,7 @@ const PACKAGES: &[&str] = &[
     "wireloom-session-agent",
     "wireloom-cli",
     "wireloom-interop",
+    "wireloom-oat-device",
 ];
 
 /// Builds everything that runs in the studio, for development: overflow is checked, the audio path is optimised.

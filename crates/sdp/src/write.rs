@@ -41,6 +41,8 @@ pub struct Description {
     pub media_clock: MediaClock,
     /// Marked `inactive`.
     pub paused: bool,
+    /// Value of `x-oat`, for a stream that OpenAudioTools devices may ask for; left out when empty.
+    pub oat: String,
 }
 
 /// Whose habits a description follows.
@@ -175,6 +177,9 @@ fn compose(description: &Description, flavour: Flavour, with_labels: bool) -> Re
             MediaClock::Direct(offset) => line(format_args!("a=mediaclk:direct={offset}")),
             MediaClock::Sender => line(format_args!("a=mediaclk:sender")),
             MediaClock::Unknown => {}
+        }
+        if !description.oat.is_empty() {
+            line(format_args!("a=x-oat:{}", for_display(&description.oat)));
         }
         if single.is_none() {
             line(format_args!("a=mid:{mid}"));

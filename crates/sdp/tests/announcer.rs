@@ -34,6 +34,7 @@ fn description(session_id: u64) -> Description {
         refclk: None,
         media_clock: MediaClock::Direct(0),
         paused: false,
+        oat: String::new(),
     }
 }
 

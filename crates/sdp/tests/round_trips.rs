@@ -39,6 +39,7 @@ fn stage_box() -> Description {
         }),
         media_clock: MediaClock::Direct(0),
         paused: false,
+        oat: String::new(),
     }
 }
 
@@ -144,6 +145,7 @@ fn back(stream: &Stream) -> Description {
         refclk: stream.refclk.first().copied(),
         media_clock: stream.media_clock,
         paused: stream.paused,
+        oat: stream.vendor.oat.clone(),
     }
 }
 
@@ -199,6 +201,7 @@ fn descriptions() -> impl Strategy<Value = Description> {
             refclk,
             media_clock: offset.map_or(MediaClock::Sender, MediaClock::Direct),
             paused: host % 3 == 0,
+            oat: if host % 5 == 0 { "1 sid=7 sub=udp ctl=http:80".into() } else { String::new() },
         }
     })
 }

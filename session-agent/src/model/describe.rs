@@ -36,6 +36,7 @@ pub fn own(own: &SavedOwn, address: Ipv4Addr, refclk: RefClk) -> Result<Descript
         refclk: Some(refclk),
         media_clock: MediaClock::Direct(0),
         paused: false,
+        oat: String::new(),
     })
 }
 

@@ -55,6 +55,7 @@ fn write_again(stream: &Stream) {
         refclk: stream.refclk.first().copied(),
         media_clock: stream.media_clock,
         paused: stream.paused,
+        oat: stream.vendor.oat.clone(),
     };
     let Ok(text) = write(&description, Flavour::Neutral) else { return };
     let parsed = read(text.as_bytes()).expect("what we write is sound");
