@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The crates that must work without an operating system: what a wire says and what it means.
 pub const PROTOCOL_CRATES: &[&str] =
-    &["wireloom-units", "wireloom-rtp", "wireloom-sdp", "wireloom-ptp", "wireloom-oat"];
+    &["wireloom-units", "wireloom-rtp", "wireloom-sdp", "wireloom-ptp", "wireloom-oat", "wireloom-route"];
 
 /// The root of the source tree.
 pub fn root() -> &'static Path {
