@@ -7,8 +7,15 @@ use anyhow::{Context, ensure};
 use serde_json::Value;
 
 /// The crates that must work without an operating system: what a wire says and what it means.
-pub const PROTOCOL_CRATES: &[&str] =
-    &["wireloom-units", "wireloom-rtp", "wireloom-sdp", "wireloom-ptp", "wireloom-oat", "wireloom-route"];
+pub const PROTOCOL_CRATES: &[&str] = &[
+    "wireloom-units",
+    "wireloom-rtp",
+    "wireloom-sdp",
+    "wireloom-ptp",
+    "wireloom-oat",
+    "wireloom-ravenna",
+    "wireloom-route",
+];
 
 /// The root of the source tree.
 pub fn root() -> &'static Path {

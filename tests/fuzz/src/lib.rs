@@ -9,5 +9,6 @@ pub mod mutate;
 pub mod oat;
 pub mod ptp;
 pub mod rtp;
+pub mod rtsp;
 pub mod sap;
 pub mod sdp;
