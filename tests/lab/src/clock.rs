@@ -3,6 +3,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use wireloom_clock_page::{Line, LineState, Reader, Source, raw_now};
+use wireloom_units::ClockIdentity;
 
 use crate::host::Host;
 use crate::process::Process;
@@ -31,9 +32,22 @@ impl Clock {
         priority1: u8,
         ppm: f64,
     ) -> anyhow::Result<Self> {
+        Self::patient_leader(host, products, domain, priority1, ppm, 3)
+    }
+
+    /// The same; it misses `patience` announcements of a better leader, one a second, before it leads instead.
+    pub fn patient_leader(
+        host: &Host,
+        products: &Products,
+        domain: u8,
+        priority1: u8,
+        ppm: f64,
+        patience: u8,
+    ) -> anyhow::Result<Self> {
         let settings = format!(
             "lead = \"always\"\npriority1 = {priority1}\nsources = [ \"ptp\", \"free\" ]\n\
-             log-announce-interval = 0\n\n[free]\nfrequency-offset-ppm = {ppm:?}\n"
+             log-announce-interval = 0\nannounce-receipt-timeout = {patience}\n\n\
+             [free]\nfrequency-offset-ppm = {ppm:?}\n"
         );
         Self::start(host, products, domain, &settings)
     }
@@ -59,13 +73,28 @@ impl Clock {
 
     /// Waits until its line of the network's time is in `state`.
     pub fn wait_for(&mut self, state: LineState, limit: Duration) -> anyhow::Result<Line> {
+        self.wait(&format!("{state:?} of the clock"), limit, |line| line.state == state)
+    }
+
+    /// Waits until it is locked to `leader`.
+    pub fn wait_to_follow(&mut self, leader: ClockIdentity, limit: Duration) -> anyhow::Result<Line> {
+        let fits = |line: &Line| line.state == LineState::Locked && line.leader == leader;
+        self.wait(&format!("a clock locked to {leader}"), limit, fits)
+    }
+
+    fn wait(&mut self, what: &str, limit: Duration, fits: impl Fn(&Line) -> bool) -> anyhow::Result<Line> {
         let mut last = None;
-        let found = wait::until(&format!("{state:?} of the clock"), limit, || {
+        let found = wait::until(what, limit, || {
             self.process.is_alive()?;
             last = self.line().ok().flatten();
-            Ok(last.filter(|line| line.state == state))
+            Ok(last.filter(&fits))
         });
         found.with_context(|| format!("its line is {last:?}; it said:\n{}", self.process.log()))
+    }
+
+    /// Everything it said so far.
+    pub fn log(&self) -> String {
+        self.process.log()
     }
 
     /// The process.

@@ -306,15 +306,24 @@ impl Recorder {
 
     /// Waits until `frames` frames are recorded, telling `progress` how many there are. Errors: it does not go on.
     pub fn record(&mut self, frames: u64, mut progress: impl FnMut(u64)) -> anyhow::Result<()> {
+        self.record_until(|frame| {
+            progress(frame.min(frames));
+            Ok(frame >= frames)
+        })
+    }
+
+    /// Waits until `done`, which is told how many frames are recorded. Errors: it does not go on, or `done` fails.
+    pub fn record_until(&mut self, mut done: impl FnMut(u64) -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let mut last = 0;
-        while last < frames {
+        loop {
             last = wait::until(&format!("recording beyond frame {last}"), SOON, || {
                 let now = self.frames()?;
                 Ok((now > last).then_some(now))
             })?;
-            progress(last.min(frames));
+            if done(last)? {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 
     /// Ends the recording and reads it.

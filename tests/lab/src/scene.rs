@@ -10,8 +10,10 @@ use crate::comparison::{Comparison, describe};
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
+use crate::process::Process;
 use crate::products::Products;
 use crate::timer::BareTimer;
+use crate::wait::SOON;
 
 /// Name under which PipeWire finds our module.
 pub const MODULE: &str = "libpipewire-module-wireloom";
@@ -90,6 +92,30 @@ pub fn transmit_node(stream: &RtpStream, description: &str) -> Node {
     }
 }
 
+/// A node that receives `stream` from a sender on the same clock, as the agent writes it when the description says so.
+pub fn same_clock_node(stream: &RtpStream, description: &str, latency: u32) -> Node {
+    let mut node = receive_node(stream, description, latency);
+    (node.clock, node.media.offset) = (ClockRelation::Same, Some(0));
+    node
+}
+
+/// A computer on which an application plays into a stream that is sent, for as long as this lives.
+#[derive(Debug)]
+pub struct Playing<'a> {
+    _player: Process,
+    _graph: PipeWire<'a>,
+}
+
+/// Starts PipeWire on `host`, and in it an application that plays the signal of `stream` into a node that sends it.
+pub fn play<'a>(host: &'a Host, products: &Products, stream: &RtpStream) -> anyhow::Result<Playing<'a>> {
+    let nodes = BTreeMap::from([("lab.rx".to_owned(), transmit_node(stream, "Lab"))]);
+    let mut graph = start_module(host, products, &nodes, PipeWireOptions::default())?;
+    let input = graph.wait_for_node("wireloom.lab.rx", 0, stream.channels, SOON)?;
+    let (player, node) = graph.player(products, "player", &stream.code())?;
+    graph.link(&node, &input)?;
+    Ok(Playing { _player: player, _graph: graph })
+}
+
 /// A daemon with our module and these nodes, by id, given as static arguments.
 pub fn start_module<'a>(
     host: &'a Host,
@@ -109,12 +135,26 @@ pub fn record(
     node: &GraphNode,
     stream: &RtpStream,
     frames: u64,
-    progress: impl FnMut(u64),
+    mut progress: impl FnMut(u64),
+) -> anyhow::Result<Reception> {
+    record_until(products, graph, node, stream, |frame| {
+        progress(frame.min(frames));
+        Ok(frame >= frames)
+    })
+}
+
+/// The same until `done`, which is told how many frames are recorded.
+pub fn record_until(
+    products: &Products,
+    graph: &mut PipeWire<'_>,
+    node: &GraphNode,
+    stream: &RtpStream,
+    done: impl FnMut(u64) -> anyhow::Result<bool>,
 ) -> anyhow::Result<Reception> {
     let mut recorder = graph.recorder(products, "recorder", stream.channels)?;
     let timer = BareTimer::start()?;
     graph.link(node, &recorder.node.clone())?;
-    recorder.record(frames, progress)?;
+    recorder.record_until(done)?;
     let worst_timer = timer.worst();
     let name = node.info["props"]["node.name"].as_str().context("a node has a name")?;
     let linked = graph.node(name)?.context("the node vanished while it was recorded")?;

@@ -3,14 +3,12 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use wireloom_clock_page::LineState;
-use wireloom_wanted::ClockRelation;
 
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::peers::tshark::{self, RtpPayload};
 use crate::pipewire::{PipeWire, PipeWireOptions};
-use crate::process::Process;
 use crate::products::Products;
 use crate::scene;
 use crate::signal::PositionCode;
@@ -42,7 +40,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     }
 
     let streams = [RtpStream::standard(1, 2), RtpStream::standard(2, 2)];
-    let mut from = Some(Sending::start(&sender, products, &streams[0])?);
+    let mut from = Some(scene::play(&sender, products, &streams[0])?);
     let mut to = Some(relaying(&relay, products, &streams)?);
     let mut latencies = vec![latency(&ear, &streams)?];
     for restart in 0..2 * RESTARTS {
@@ -52,7 +50,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             to = Some(relaying(&relay, products, &streams)?);
         } else {
             drop(from.take());
-            from = Some(Sending::start(&sender, products, &streams[0])?);
+            from = Some(scene::play(&sender, products, &streams[0])?);
         }
         latencies.push(latency(&ear, &streams).with_context(|| format!("after {} restarts", restart + 1))?);
     }
@@ -63,31 +61,13 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     Ok(format!("{LATENCY} frames in each of {} runs", latencies.len()))
 }
 
-/// The computer that plays, while it lives.
-struct Sending<'a> {
-    _player: Process,
-    _graph: PipeWire<'a>,
-}
-
-impl<'a> Sending<'a> {
-    fn start(host: &'a Host, products: &Products, stream: &RtpStream) -> anyhow::Result<Self> {
-        let nodes = BTreeMap::from([("lab.rx".to_owned(), scene::transmit_node(stream, "Lab"))]);
-        let mut graph = scene::start_module(host, products, &nodes, PipeWireOptions::default())?;
-        let input = graph.wait_for_node("wireloom.lab.rx", 0, stream.channels, SOON)?;
-        let (player, node) = graph.player(products, "player", &stream.code())?;
-        graph.link(&node, &input)?;
-        Ok(Self { _player: player, _graph: graph })
-    }
-}
-
 /// The computer that hears the first stream and sends it as the second.
 fn relaying<'a>(
     host: &'a Host,
     products: &Products,
     [heard, sent]: &[RtpStream; 2],
 ) -> anyhow::Result<PipeWire<'a>> {
-    let mut receive = scene::receive_node(heard, "Heard", LATENCY);
-    (receive.clock, receive.media.offset) = (ClockRelation::Same, Some(0));
+    let receive = scene::same_clock_node(heard, "Heard", LATENCY);
     let transmit = scene::transmit_node(sent, "Sent");
     let nodes = BTreeMap::from([("heard.tx".to_owned(), receive), ("sent.rx".to_owned(), transmit)]);
     let mut graph = scene::start_module(host, products, &nodes, PipeWireOptions::default())?;

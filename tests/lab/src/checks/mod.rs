@@ -6,6 +6,7 @@ mod discovery;
 mod drop_in;
 mod graph;
 mod latency;
+mod leader_loss;
 mod network;
 mod panic;
 mod peers;
@@ -69,6 +70,11 @@ pub const CHECKS: &[Check] = &[
         name: "latency",
         about: "ours to ours is as late as before, to the sample, when either side restarts",
         run: latency::run,
+    },
+    Check {
+        name: "leader-loss",
+        about: "the clock's leader dies, the next one takes over, and nothing is heard of it",
+        run: leader_loss::run,
     },
     Check {
         name: "discovery",

@@ -45,11 +45,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let line = services.clock.wait_for(LineState::Locked, LOCK)?;
 
     let stream = RtpStream::standard(1, 2);
-    let sent = BTreeMap::from([("lab.rx".to_owned(), scene::transmit_node(&stream, "Lab"))]);
-    let mut from = scene::start_module(&sender, products, &sent, PipeWireOptions::default())?;
-    let input = from.wait_for_node("wireloom.lab.rx", 0, 2, SOON)?;
-    let (_player, player) = from.player(products, "player", &stream.code())?;
-    from.link(&player, &input)?;
+    let _playing = scene::play(&sender, products, &stream)?;
 
     let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), PipeWireOptions::default())?;
     let Agent { process, bus: _bus } =
@@ -122,16 +118,11 @@ fn exact_run(
     let steps = if services.done == STEPS { STEPS } else { 0 };
     for _ in 0..TRIES {
         services.done = steps;
-        let mut trouble = None;
         let products = services.products;
-        let run = scene::record(products, graph, node, stream, FRAMES, |frame| {
-            if trouble.is_none() {
-                trouble = services.at(frame).err();
-            }
+        let run = scene::record_until(products, graph, node, stream, |frame| {
+            services.at(frame)?;
+            Ok(frame >= FRAMES)
         })?;
-        if let Some(error) = trouble {
-            return Err(error);
-        }
         ensure!(services.done == STEPS, "only {} of {STEPS} things happened", services.done);
         let found = &run.comparison;
         ensure!(found.wrong == 0, "{found}");

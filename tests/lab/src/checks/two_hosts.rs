@@ -3,7 +3,6 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use wireloom_clock_page::{LineState, monotonic_raw_pair};
-use wireloom_wanted::ClockRelation;
 
 use crate::clock::Clock;
 use crate::peers::RtpStream;
@@ -38,17 +37,10 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         }
 
         let stream = RtpStream::standard(1, 2);
-        let nodes = |id: &str, node| BTreeMap::from([(id.to_owned(), node)]);
-        let sent = nodes("lab.rx", scene::transmit_node(&stream, "Lab"));
-        let mut from = scene::start_module(&sender, products, &sent, PipeWireOptions::default())?;
-        // As the agent would write it: the description names the leader that both follow.
-        let mut node = scene::receive_node(&stream, "Lab", LATENCY);
-        (node.clock, node.media.offset) = (ClockRelation::Same, Some(0));
-        let heard = nodes("lab.tx", node);
+        let _playing = scene::play(&sender, products, &stream)?;
+        let node = scene::same_clock_node(&stream, "Lab", LATENCY);
+        let heard = BTreeMap::from([("lab.tx".to_owned(), node)]);
         let mut to = scene::start_module(&receiver, products, &heard, PipeWireOptions::default())?;
-        let input = from.wait_for_node("wireloom.lab.rx", 0, 2, SOON)?;
-        let (_player, player) = from.player(products, "player", &stream.code())?;
-        from.link(&player, &input)?;
 
         let run = exact_run(products, &mut to, &stream)?;
         // The leader is off against CLOCK_MONOTONIC_RAW; CLOCK_MONOTONIC may be disciplined.
