@@ -6,6 +6,7 @@
 mod arguments;
 mod ffi;
 mod limits;
+mod observer;
 mod plugin;
 mod properties;
 mod rt;

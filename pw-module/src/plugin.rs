@@ -314,6 +314,8 @@ impl Plugin {
             port: 0,
             latency: 0,
             links: 0,
+            heard: None,
+            findings: Vec::new(),
         };
         self.publish(&Key::State(id.to_owned()), &report);
         self.refused.insert(id.to_owned(), Refused { error, again: None, at });

@@ -10,6 +10,7 @@ use crate::ffi::{
     self, Context, Dictionary, Level, MainEvent, MediaSocket, NodeConfig, StreamNode, WorldCell,
 };
 use crate::limits::descriptors_suffice;
+use crate::observer::Observer;
 use crate::rt::{Logic, Report};
 use crate::{properties, stream};
 
@@ -46,6 +47,7 @@ pub(crate) struct Slot {
     open: Option<Open>,
     retry_at: Option<Instant>,
     error: Option<String>,
+    observer: Observer,
     told: Option<StateReport>,
     told_latency: u32,
 }
@@ -109,6 +111,7 @@ impl Slot {
             open: None,
             retry_at: None,
             error: None,
+            observer: Observer::default(),
             told: None,
             told_latency: latency,
         })
@@ -158,6 +161,7 @@ impl Slot {
             if self.wanted.direction == Direction::Receive {
                 // Counting begins anew, and so must what is compared with it: else no packet passes for one.
                 self.report = Arc::default();
+                self.observer = Observer::default();
                 match stream::receive(&self.wanted, &self.report) {
                     Ok(mut new) => drop(self.stream.with_logic(|logic| {
                         if let Logic::Receive(old) = logic {
@@ -209,6 +213,7 @@ impl Slot {
         self.supply_resampler();
         self.mend_memberships(now);
         self.keep_alive(now);
+        self.observe(now);
         let latency = self.report.latency();
         if self.wanted.direction == Direction::Receive && latency != 0 && latency != self.told_latency {
             self.told_latency = latency;
@@ -217,6 +222,14 @@ impl Slot {
         if self.stream.has_failed() {
             self.error =
                 Some("Wireloom's own code failed here; the stream is muted (please report this)".to_owned());
+        }
+    }
+
+    fn observe(&mut self, now: Instant) {
+        if self.wanted.direction == Direction::Receive && self.open.is_some() {
+            self.observer.look(now, &self.report.stats(), self.report.notes(), self.report.heard());
+        } else {
+            self.observer = Observer::default();
         }
     }
 
@@ -392,6 +405,8 @@ impl Slot {
                 self.wanted.media.samples_per_packet
             },
             links,
+            heard: self.observer.heard(),
+            findings: self.observer.findings(),
         }
     }
 

@@ -10,6 +10,7 @@ mod device;
 mod key;
 mod link;
 mod node;
+mod observation;
 mod report;
 
 pub use device::Device;
@@ -18,6 +19,7 @@ pub use link::{Link, LinkEnd, Route, RouteOrigin, RouteState, pair_id};
 pub use node::{
     ClockRelation, Direction, Encoding, Invalid, Keepalive, Leg, Media, Node, NodeText, Protocol, Show,
 };
+pub use observation::{Finding, Heard};
 pub use report::{Mode, State, StateReport, Stats};
 
 /// Name of the metadata object (`metadata.name`).

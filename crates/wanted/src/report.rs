@@ -1,11 +1,14 @@
 use serde::{Deserialize, Serialize};
 
+use crate::{Finding, Heard};
+
 /// How a node is. Value of `state.<id>`; changes only when the state changes.
 ///
 /// ```
 /// let report: wireloom_wanted::StateReport =
 ///     serde_json::from_str(wireloom_wanted::StateReport::EXAMPLE).unwrap();
 /// assert_eq!(report.state, wireloom_wanted::State::Running);
+/// assert_eq!(report.findings, [wireloom_wanted::Finding::Late]);
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StateReport {
@@ -26,12 +29,18 @@ pub struct StateReport {
     /// Links to the node's ports, virtual ones not counted.
     #[serde(default)]
     pub links: u32,
+    /// What the packets say about themselves; absent until some came.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard: Option<Heard>,
+    /// What is odd about what arrives, in the order of [`Finding`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
 }
 
 impl StateReport {
     /// A complete example, parsed by a test.
-    pub const EXAMPLE: &str =
-        r#"{"state": "running", "mode": "locked", "port": 5004, "latency": 144, "links": 2}"#;
+    pub const EXAMPLE: &str = r#"{"state": "running", "mode": "locked", "port": 5004, "latency": 144, "links": 2,
+        "heard": {"ssrc": 12648430, "payload_type": 97, "frames": 48}, "findings": ["late"]}"#;
 }
 
 /// States of a node (`wireloom.state`).

@@ -17,7 +17,7 @@ mod world;
 pub(crate) use graph_clock::{ClockStatus, GraphClock};
 pub(crate) use pacer::{Pacer, TransmitSlot};
 pub(crate) use receive::{Receive, ReceiveConfig};
-pub(crate) use report::Report;
+pub(crate) use report::{Notes, Report};
 pub(crate) use resample::Adaptive;
 pub(crate) use resend::Resend;
 pub(crate) use transmit::Transmit;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use wireloom_rtp::{LockCheck, OffsetLearner, RtpPacket, Timeline, Verdict};
 use wireloom_units::{MediaIndex, Rate, Samples};
-use wireloom_wanted::{ClockRelation, Mode};
+use wireloom_wanted::{ClockRelation, Heard, Mode};
 
 use super::report::Notes;
 use super::{Adaptive, Report, World};
@@ -295,6 +295,10 @@ impl Receive {
             format_contradicts: stream.format_contradicts,
             not_pcm: stream.not_pcm,
         });
+        if let (Some(ssrc), Some(frames)) = (stream.ssrc, stream.frames_per_packet) {
+            let payload_type = stream.payload_type;
+            report.set_heard(Heard { ssrc: ssrc.0, payload_type, frames: frames.0 });
+        }
         let ready = self.adaptive.as_ref().is_some_and(|adaptive| adaptive.is_for(position.rate));
         report.set_wants_adaptive(self.mode == Some(Mode::Adaptive) && !ready, position.rate);
         if self.since_window >= position.rate {

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use wireloom_rtp::{Counters, Window};
-use wireloom_wanted::{Mode, Stats};
+use wireloom_wanted::{Heard, Mode, Stats};
 
 /// Written by the data loop, read by the main loop. Each number is true by itself; together they may be of two
 /// moments a few microseconds apart.
@@ -28,6 +28,9 @@ pub(crate) struct Report {
     mode: AtomicU8,
     latency: AtomicU32,
     notes: AtomicU8,
+    ssrc: AtomicU32,
+    frames: AtomicU32,
+    payload_type: AtomicU8,
     /// Rate of a graph that this stream cannot play in without resampling; 0 when it can.
     adaptive_rate: AtomicU32,
 }
@@ -94,6 +97,12 @@ impl Report {
         self.notes.store(code, Relaxed);
     }
 
+    pub(super) fn set_heard(&self, heard: Heard) {
+        self.ssrc.store(heard.ssrc, Relaxed);
+        self.payload_type.store(heard.payload_type, Relaxed);
+        self.frames.store(heard.frames, Relaxed);
+    }
+
     pub(super) fn set_wants_adaptive(&self, wants: bool, graph_rate: u32) {
         self.adaptive_rate.store(if wants { graph_rate } else { 0 }, Relaxed);
     }
@@ -118,9 +127,19 @@ impl Report {
         self.latency.load(Relaxed)
     }
 
-    /// Packets taken or sent so far.
+    /// Packets sent so far, or those of the stream that came, whether in time or not.
     pub(crate) fn packets(&self) -> u64 {
-        self.packets.load(Relaxed)
+        self.packets.load(Relaxed) + self.late.load(Relaxed) + self.early.load(Relaxed)
+    }
+
+    /// What the packets say about themselves; `None` until some came.
+    pub(crate) fn heard(&self) -> Option<Heard> {
+        let heard = Heard {
+            ssrc: self.ssrc.load(Relaxed),
+            payload_type: self.payload_type.load(Relaxed),
+            frames: self.frames.load(Relaxed),
+        };
+        Some(heard).filter(|heard| heard.frames != 0)
     }
 
     /// What was found out.
