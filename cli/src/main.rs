@@ -13,6 +13,7 @@ mod output;
 mod show;
 mod stream;
 mod watch;
+mod why;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,8 @@ enum Command {
     List(list::List),
     /// Show everything about one stream, device, clock or network interface
     Show(show::Show),
+    /// Say why there is no sound, or that there should be
+    Why(why::Why),
     /// Print what changes, until interrupted
     Watch(watch::Watch),
     /// Make, add and remove streams
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
         Command::Complete(complete) => client::block_on(complete.run()),
         Command::List(list) => client::block_on(list.run(&output)),
         Command::Show(show) => client::block_on(show.run(&output)),
+        Command::Why(why) => client::block_on(why.run(&output)),
         Command::Watch(watch) => client::block_on(watch.run(&output)),
         Command::Stream(stream) => client::block_on(stream.run(&output)),
         Command::Clock => client::block_on(list::clocks(&output)),

@@ -12,7 +12,9 @@ fn wireloom(arguments: &[&str]) -> Output {
 
 #[test]
 fn without_an_agent_it_says_how_to_start_one() {
-    for arguments in [&["list"][..], &["clock"], &["show", "Drums"], &["stream", "create", "Drums"]] {
+    for arguments in
+        [&["list"][..], &["clock"], &["show", "Drums"], &["why", "Drums"], &["stream", "create", "Drums"]]
+    {
         let output = wireloom(arguments);
         assert_eq!(output.status.code(), Some(4), "{arguments:?}");
         assert!(output.stdout.is_empty());
@@ -37,7 +39,8 @@ fn completions_and_manual_name_every_command() {
         assert!(output.status.success());
         String::from_utf8_lossy(&output.stdout).into_owned()
     });
-    for command in ["list", "show", "watch", "stream", "clock", "interface", "inspect", "completions"] {
+    for command in ["list", "show", "why", "watch", "stream", "clock", "interface", "inspect", "completions"]
+    {
         assert!(help.contains(&format!("  {command} ")), "--help: {command}");
         assert!(manual.contains(command), "manual: {command}");
         assert!(scripts.iter().all(|script| script.contains(command)), "completions: {command}");

@@ -16,5 +16,5 @@ pub use proxies::{
     ClockProxy, DeviceProxy, InterfaceProxy, JobProxy, ManagerProxy, StatisticsProxy, StreamProxy,
 };
 pub use snapshot::{
-    ChannelInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, ManagerInfo, Snapshot, StreamInfo,
+    ChannelInfo, CheckInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, ManagerInfo, Snapshot, StreamInfo,
 };

@@ -215,6 +215,8 @@ pub trait Stream {
     fn last_heard(&self) -> zbus::Result<u64>;
     #[zbus(property)]
     fn warnings(&self) -> zbus::Result<Vec<String>>;
+    #[zbus(property)]
+    fn checks(&self) -> zbus::Result<Vec<Dictionary>>;
     #[zbus(property(emits_changed_signal = "invalidates"))]
     fn sdp_text(&self) -> zbus::Result<String>;
 }

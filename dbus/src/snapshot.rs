@@ -74,6 +74,15 @@ pub struct LegInfo {
     pub ttl: Option<u8>,
 }
 
+/// One thing that the sound of a stream depends on.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)] // keys of Stream.Checks
+pub struct CheckInfo {
+    pub name: String,
+    pub verdict: String,
+    pub text: String,
+}
+
 /// A structure whose fields are the properties of an interface; a missing or mistyped one has its neutral value.
 macro_rules! info {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $type:ty = $property:literal,)* }) => {
@@ -190,6 +199,7 @@ StreamInfo {
     heard_on: Vec<String> = "HeardOn",
     last_heard: u64 = "LastHeard",
     warnings: Vec<String> = "Warnings",
+    checks: Vec<CheckInfo> = "Checks",
     sdp_text: String = "SdpText",
 });
 
@@ -250,6 +260,18 @@ impl FromVariant for Vec<LegInfo> {
             ttl: optional(leg, "ttl"),
         };
         Some(legs.iter().map(leg).collect())
+    }
+}
+
+impl FromVariant for Vec<CheckInfo> {
+    fn from_variant(value: OwnedVariant) -> Option<Self> {
+        let checks: Vec<Properties> = value.try_into().ok()?;
+        let check = |check: &Properties| CheckInfo {
+            name: read(check, "name"),
+            verdict: read(check, "verdict"),
+            text: read(check, "text"),
+        };
+        Some(checks.iter().map(check).collect())
     }
 }
 

@@ -16,9 +16,11 @@ mod own;
 mod requests;
 mod settle;
 mod show;
+mod stream_state;
 #[cfg(test)]
 mod tests;
 mod views;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;

@@ -37,6 +37,41 @@ impl Condition {
     }
 }
 
+/// One thing that sound depends on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    pub name: &'static str,
+    pub verdict: Verdict,
+    /// The word for `StateReason` while it fails.
+    #[serde(skip)]
+    pub reason: &'static str,
+    pub text: String,
+}
+
+/// What came of a check.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    Ok,
+    /// Not as it should be, but sound comes.
+    Warning,
+    /// No sound, or damaged sound, because of it.
+    Failed,
+    /// Something before it must come right first.
+    Unknown,
+}
+
+impl Verdict {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct ManagerView {
     pub condition: Condition,
@@ -118,6 +153,7 @@ pub struct StreamView {
     pub heard_on: Vec<String>,
     pub last_heard_us: u64,
     pub warnings: Vec<String>,
+    pub checks: Vec<Check>,
     #[serde(skip)]
     pub sdp: Arc<str>,
     /// Counters as the module wrote them last, and when.

@@ -111,7 +111,18 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
             rate_hz
         );
         read!(stream, packet_frames, payload_type, legs, reference_clock, clock_relation, clock_text);
-        read!(stream, media_offset, mode, latency_frames, links, heard_on, last_heard, warnings, sdp_text);
+        read!(
+            stream,
+            media_offset,
+            mode,
+            latency_frames,
+            links,
+            heard_on,
+            last_heard,
+            warnings,
+            checks,
+            sdp_text
+        );
         let statistics =
             wireloom_dbus::StatisticsProxy::builder(bus).path(created).build().await.expect("a proxy");
         read!(statistics, counters);

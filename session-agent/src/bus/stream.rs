@@ -232,6 +232,15 @@ impl Stream {
         self.view.warnings.clone()
     }
 
+    #[zbus(property)]
+    fn checks(&self) -> Vec<Dictionary> {
+        let dictionary = |check: &crate::view::Check| {
+            let fields = [("name", check.name), ("verdict", check.verdict.word()), ("text", &check.text)];
+            HashMap::from(fields.map(|(key, value)| (key, text(value))))
+        };
+        self.view.checks.iter().map(dictionary).collect()
+    }
+
     #[zbus(property(emits_changed_signal = "invalidates"))]
     fn sdp_text(&self) -> &str {
         &self.view.sdp

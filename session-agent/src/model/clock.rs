@@ -92,6 +92,13 @@ pub fn relate(stream: &Stream, ours: Option<&OurClock>) -> (ClockRelation, &'sta
     }
 }
 
+/// Whether nothing says that `stream` follows another clock than ours.
+pub fn agrees(stream: &Stream, ours: Option<&OurClock>) -> bool {
+    ours.is_some_and(|ours| {
+        matches!(stream.clock_relation(ours), Relation::Same | Relation::AssumedSame | Relation::Unknown)
+    })
+}
+
 /// The reference clock that own streams announce.
 pub fn announced(ours: Option<&OurClock>, mac: [u8; 6]) -> RefClk {
     match ours {

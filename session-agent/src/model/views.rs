@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use wireloom_clock_page::LineState;
 use wireloom_units::ClockIdentity;
-use wireloom_wanted::{ClockRelation, Mode, State};
+use wireloom_wanted::{ClockRelation, Mode};
 
 use super::known::node_id;
-use super::{InterfaceFacts, Known, Model, clock, device, node};
+use super::stream_state::AddressUsers;
+use super::{InterfaceFacts, Known, Model, clock, device, node, why};
 use crate::settings::Show;
 use crate::time::Now;
 use crate::view::{ClockView, DeviceView, InterfaceView, JobView, LegView, ManagerView, StreamView, World};
@@ -18,11 +19,7 @@ impl Model {
     pub(super) fn judge_states(&mut self, now: Now) {
         let (state, reason, text) = self.manager_state();
         self.condition.become_(state, reason, text, now.wall_us);
-        let (active, ready, connected) = (self.active, self.graph_ready(), self.graph.connected);
-        for stream in self.streams.values_mut() {
-            let (state, reason, text) = stream_state(stream, active, ready, connected);
-            stream.condition.become_(state, reason, text, now.wall_us);
-        }
+        self.judge_streams(now);
         let ids: Vec<_> =
             self.clock.lines.iter().map(|line| (clock::naming(line.source).0, line.state)).collect();
         let (alive, leaderless) = (self.clock.alive, self.leaderless());
@@ -36,7 +33,9 @@ impl Model {
     /// Makes the world anew; entries that did not change are shared with the one before.
     pub fn refresh_world(&mut self, now: Now) -> Arc<World> {
         let old = self.world.clone();
-        let streams = self.streams.iter().map(|(id, stream)| (id.clone(), self.stream_view(now, id, stream)));
+        let users = self.address_users();
+        let streams =
+            self.streams.iter().map(|(id, stream)| (id.clone(), self.stream_view(now, id, stream, &users)));
         let world = World {
             serial: old.serial + 1,
             manager: shared(Some(&old.manager), self.manager_view()),
@@ -196,35 +195,21 @@ impl Model {
         devices
     }
 
-    fn stream_view(&self, now: Now, id: &str, stream: &Known) -> StreamView {
+    fn stream_view(&self, now: Now, id: &str, stream: &Known, users: &AddressUsers<'_>) -> StreamView {
         let saved = self.saved.streams.get(id);
         let node = stream.node.as_ref();
         let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
         let via = heard.map(|heard| heard.via).unwrap_or_default();
         let last = via.iter().map(|hearing| hearing.last).max();
-        let mut heard_on: Vec<_> = via
-            .iter()
-            .filter_map(|hearing| self.interfaces.iter().find(|facts| facts.index == hearing.via.interface))
-            .map(|facts| facts.name.clone())
-            .collect();
-        heard_on.sort();
-        heard_on.dedup();
-        let (relation, clock_text) = match &stream.stream {
-            Some(description) if stream.is_transmit() => {
-                let (relation, _) = clock::relate(description, self.our_clock().as_ref());
-                let text = if relation == ClockRelation::Same {
-                    "Sent on this computer's PTP clock."
-                } else {
-                    "Sent on this computer's own clock: no PTP grandmaster is followed."
-                };
-                (relation, text)
-            }
-            Some(description) => clock::relate(description, self.our_clock().as_ref()),
-            None => (node.map_or(ClockRelation::Unknown, |node| node.clock), ""),
-        };
+        let (relation, clock_text) = self.clock_of(stream);
+        let facts = self.facts_of(id, stream, users);
         let report = stream.report.as_ref();
         let mut warnings = stream.warnings.clone();
-        warnings.extend(self.conflict_of(id, stream));
+        if let (true, Some(name), Some(leg)) =
+            (stream.is_transmit(), &facts.same_address, node.and_then(|node| node.legs.first()))
+        {
+            warnings.push(format!("{} is also used by \"{name}\"", leg.address));
+        }
         StreamView {
             id: id.to_owned(),
             device: stream.device(),
@@ -269,60 +254,14 @@ impl Model {
                 .filter(|latency| *latency > 0)
                 .unwrap_or(self.settings.latency_frames),
             links: stream.links(),
-            heard_on,
+            checks: why::checks(stream, &facts),
+            heard_on: facts.heard_on,
             last_heard_us: last.map_or(0, |last| now.wall_us.saturating_sub(now.mono.since(last).0 / 1000)),
             warnings,
             sdp: stream.sdp.clone(),
             statistics: stream.stats.clone(),
         }
     }
-
-    /// Own streams: who else sends to the same address.
-    fn conflict_of(&self, id: &str, stream: &Known) -> Option<String> {
-        if !stream.is_transmit() {
-            return None;
-        }
-        let own = stream.node.as_ref()?.legs.first()?;
-        let other = self.streams.iter().find(|(other, known)| {
-            *other != id
-                && known.node.iter().flat_map(|node| &node.legs).any(|leg| leg.address == own.address)
-        });
-        other.map(|(_, known)| format!("{} is also used by \"{}\"", own.address, known.name))
-    }
-}
-
-fn stream_state(
-    stream: &Known,
-    active: bool,
-    ready: bool,
-    connected: bool,
-) -> (&'static str, &'static str, String) {
-    if let (None, Some(why)) = (&stream.node, &stream.unreadable) {
-        return ("error", "unreadable", why.clone());
-    }
-    if !stream.shown {
-        let text = "There are more streams than nodes are made for; pin it, or raise the limit.";
-        return ("hidden", "node-limit", text.to_owned());
-    }
-    if let Some(report) = &stream.report {
-        let word = match report.state {
-            State::Idle => "idle",
-            State::Waiting => "waiting",
-            State::Running => "running",
-            State::Silent => "silent",
-            State::Offline => "offline",
-            State::Error => "error",
-        };
-        let reason = if report.error.is_empty() { "none" } else { "module" };
-        return (word, reason, wireloom_sdp::for_display(&report.error));
-    }
-    let (reason, text) = match (active, connected, ready) {
-        (false, ..) => ("other-session", "Another session of this computer is active on the network."),
-        (_, false, _) => ("no-pipewire", "PipeWire cannot be reached."),
-        (.., false) => ("no-module", "PipeWire runs without the Wireloom module."),
-        _ => ("none", ""),
-    };
-    ("pending", reason, text.to_owned())
 }
 
 fn clock_state(

@@ -18,6 +18,7 @@ mod silence;
 mod stock;
 mod transmit;
 mod two_hosts;
+mod why;
 
 use crate::products::Products;
 use crate::studio::Studio;
@@ -108,6 +109,7 @@ pub const CHECKS: &[Check] = &[
         about: "an announced stream is sent while nothing is linked, also after its node was destroyed",
         run: silence::run,
     },
+    Check { name: "why", about: "each fault that silences a stream is said for what it is", run: why::run },
 ];
 
 /// Finds a check by name.

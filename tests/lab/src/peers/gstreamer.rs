@@ -59,19 +59,48 @@ pub fn paced_sender(
 
 /// Announces a description by SAP (RFC 2974) once a second.
 pub fn announcer(host: &Host, name: &str, description: &str) -> anyhow::Result<Process> {
-    let mut packet = vec![0x20, 0]; // version 1, IPv4, announcement
+    let file = host.directory().join(format!("{name}.sap"));
+    std::fs::write(&file, sap_packet(host, description, false))?;
+    let location = format!("location={}", file.display());
+    let source = ["-q", "multifilesrc", &location, "loop=true", "!", "identity", "sleep-time=1000000", "!"];
+    host.spawn("gst-launch-1.0", source.iter().chain(&SAP_SINK))
+}
+
+/// Withdraws a description that was announced: one deletion packet.
+pub fn withdraw(host: &Host, name: &str, description: &str) -> anyhow::Result<()> {
+    let file = host.directory().join(format!("{name}-deletion.sap"));
+    std::fs::write(&file, sap_packet(host, description, true))?;
+    let location = format!("location={}", file.display());
+    host.run("gst-launch-1.0", ["-q", "filesrc", &location, "!"].iter().chain(&SAP_SINK)).map(drop)
+}
+
+const SAP_SINK: [&str; 6] =
+    ["udpsink", "host=239.255.255.255", "port=9875", "multicast-iface=eth0", "ttl-mc=32", "sync=false"];
+
+fn sap_packet(host: &Host, description: &str, delete: bool) -> Vec<u8> {
+    let mut packet = vec![if delete { 0x24 } else { 0x20 }, 0]; // version 1, IPv4
     let hash = description.bytes().fold(1_u16, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
     packet.extend(hash.to_be_bytes());
     packet.extend(host.address().octets());
     packet.extend(b"application/sdp\0");
     packet.extend(description.bytes());
-    let file = host.directory().join(format!("{name}.sap"));
-    std::fs::write(&file, packet)?;
-    let location = format!("location={}", file.display());
-    let source = ["-q", "multifilesrc", &location, "loop=true", "!", "identity", "sleep-time=1000000", "!"];
-    let sink =
-        ["udpsink", "host=239.255.255.255", "port=9875", "multicast-iface=eth0", "ttl-mc=32", "sync=false"];
-    host.spawn("gst-launch-1.0", source.iter().chain(&sink))
+    packet
+}
+
+/// Sends datagrams that are no RTP to the stream's address, a hundred a second.
+pub fn noise(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
+    let pipeline = format!(
+        "audiotestsrc wave=silence is-live=true samplesperbuffer=480 ! audio/x-raw,rate=48000,channels=1 \
+         ! udpsink host={} port={} multicast-iface=eth0 ttl-mc=32",
+        stream.address, stream.port
+    );
+    host.spawn("gst-launch-1.0", ["-q"].into_iter().chain(pipeline.split_whitespace()))
+}
+
+/// Takes a UDP port for itself, as a careless program does.
+pub fn occupier(host: &Host, port: u16) -> anyhow::Result<Process> {
+    let port = format!("port={port}");
+    host.spawn("gst-launch-1.0", ["-q", "udpsrc", &port, "reuse=false", "!", "fakesink"])
 }
 
 /// Bits of a sample and number of channels, for GStreamer, which puts only 16 and 24 bits into packets: words of 32 bits

@@ -1,0 +1,141 @@
+//! How a stream is, in a word, a reason and a sentence.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use wireloom_wanted::{ClockRelation, State};
+
+use super::why::{self, Facts};
+use super::{Known, Model, clock};
+use crate::time::Now;
+
+/// Who is said to use which address: ids of streams.
+pub type AddressUsers<'a> = HashMap<IpAddr, Vec<(u16, &'a str)>>;
+
+impl Model {
+    /// Decides the states of streams.
+    pub(super) fn judge_streams(&mut self, now: Now) {
+        let users = self.address_users();
+        let decided: Vec<_> =
+            self.streams.iter().map(|(id, stream)| self.state_of(id, stream, &users)).collect();
+        for (stream, (state, reason, text)) in self.streams.values_mut().zip(decided) {
+            stream.condition.become_(state, reason, text, now.wall_us);
+        }
+    }
+
+    /// All addresses of all streams.
+    pub(super) fn address_users(&self) -> AddressUsers<'_> {
+        let mut users = AddressUsers::new();
+        for (id, stream) in &self.streams {
+            for leg in stream.node.iter().flat_map(|node| &node.legs) {
+                users.entry(leg.address).or_default().push((leg.port, id));
+            }
+        }
+        users
+    }
+
+    /// What the checks of `stream` need to know beside it.
+    pub(super) fn facts_of(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> Facts {
+        let (active, connected, ready) = (self.active, self.graph.connected, self.graph_ready());
+        let same_clock = match &stream.stream {
+            Some(description) if !stream.is_transmit() => {
+                clock::agrees(description, self.our_clock().as_ref())
+            }
+            _ => self.clock_of(stream).0 == ClockRelation::Same,
+        };
+        Facts {
+            active,
+            connected,
+            ready,
+            same_clock,
+            clock_text: self.clock_of(stream).1,
+            same_address: self.other_user(id, stream, users),
+            heard_on: self.heard_on(stream),
+        }
+    }
+
+    /// How the clock of `stream` relates to ours, with a sentence for people.
+    pub(super) fn clock_of(&self, stream: &Known) -> (ClockRelation, &'static str) {
+        match &stream.stream {
+            Some(description) if stream.is_transmit() => {
+                let (relation, _) = clock::relate(description, self.our_clock().as_ref());
+                let text = if relation == ClockRelation::Same {
+                    "Sent on this computer's PTP clock."
+                } else {
+                    "Sent on this computer's own clock: no PTP grandmaster is followed."
+                };
+                (relation, text)
+            }
+            Some(description) => clock::relate(description, self.our_clock().as_ref()),
+            None => (stream.node.as_ref().map_or(ClockRelation::Unknown, |node| node.clock), ""),
+        }
+    }
+
+    /// Names of the interfaces on which `stream` is announced.
+    fn heard_on(&self, stream: &Known) -> Vec<String> {
+        let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
+        let mut names: Vec<_> = heard
+            .map(|heard| heard.via)
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|hearing| self.interfaces.iter().find(|facts| facts.index == hearing.via.interface))
+            .map(|facts| facts.name.clone())
+            .collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// The name of another stream with an address of `stream`. An own stream wants its address for itself; two of
+    /// others disturb each other when they share the port too, unless one device says the same twice.
+    fn other_user(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> Option<String> {
+        let legs = stream.node.iter().flat_map(|node| &node.legs);
+        let mut others = legs.flat_map(|leg| {
+            let users = users.get(&leg.address).into_iter().flatten();
+            users.filter(|(port, other)| *other != id && (stream.is_transmit() || *port == leg.port))
+        });
+        let disturbs = |other: &&Known| stream.is_transmit() || other.device() != stream.device();
+        others
+            .find_map(|(_, other)| self.streams.get(*other).filter(disturbs).map(|known| known.name.clone()))
+    }
+
+    fn state_of(
+        &self,
+        id: &str,
+        stream: &Known,
+        users: &AddressUsers<'_>,
+    ) -> (&'static str, &'static str, String) {
+        let word = state_word(stream);
+        if word == "idle" {
+            return (word, "none", String::new()); // nothing is wrong; the checks say that nothing is linked
+        }
+        let checks = why::checks(stream, &self.facts_of(id, stream, users));
+        if let Some(failed) = why::first_failed(&checks) {
+            return (word, failed.reason, failed.text.clone());
+        }
+        // Not a failure, but worth a word: what the module says, or what is waited for.
+        let error = stream.report.as_ref().map(|report| wireloom_sdp::for_display(&report.error));
+        match error.filter(|error| !error.is_empty()) {
+            Some(error) => (word, "module", error),
+            None => (word, "none", String::new()),
+        }
+    }
+}
+
+fn state_word(stream: &Known) -> &'static str {
+    if stream.node.is_none() && stream.unreadable.is_some() {
+        return "error";
+    }
+    match (&stream.report, stream.shown) {
+        (_, false) => "hidden",
+        (None, true) => "pending",
+        (Some(report), true) => match report.state {
+            State::Idle => "idle",
+            State::Waiting => "waiting",
+            State::Running => "running",
+            State::Silent => "silent",
+            State::Offline => "offline",
+            State::Error => "error",
+        },
+    }
+}
