@@ -10,6 +10,7 @@ use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::process::Process;
 use crate::products::Products;
+use crate::wait::{self, SOON};
 
 /// Sends the stream's [`crate::PositionCode`] from its frame 0 on, until the process is dropped.
 ///
@@ -97,10 +98,17 @@ pub fn noise(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
     host.spawn("gst-launch-1.0", ["-q"].into_iter().chain(pipeline.split_whitespace()))
 }
 
-/// Takes a UDP port for itself, as a careless program does.
+/// Takes a UDP port for itself, as a careless program does; waits until it has it.
 pub fn occupier(host: &Host, port: u16) -> anyhow::Result<Process> {
-    let port = format!("port={port}");
-    host.spawn("gst-launch-1.0", ["-q", "udpsrc", &port, "reuse=false", "!", "fakesink"])
+    let argument = format!("port={port}");
+    let mut process =
+        host.spawn("gst-launch-1.0", ["-q", "udpsrc", &argument, "reuse=false", "!", "fakesink"])?;
+    wait::until(&format!("UDP port {port} being taken"), SOON, || {
+        process.is_alive()?;
+        let sockets = host.run("cat", ["/proc/self/net/udp"])?;
+        Ok(sockets.contains(&format!(":{port:04X} ")).then_some(()))
+    })?;
+    Ok(process)
 }
 
 /// Bits of a sample and number of channels, for GStreamer, which puts only 16 and 24 bits into packets: words of 32 bits
