@@ -124,3 +124,108 @@ impl Adaptive {
         Some(read)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wireloom_rtp::{
+        BlockPosition, ChannelStatus, Encoding, Placement, RtpHeader, RtpPacket, TimelineConfig, write_header,
+    };
+    use wireloom_tone::{Judge, Purity};
+    use wireloom_units::Ssrc;
+
+    const CYCLE: u32 = 256;
+    const PACKET: u32 = 48;
+    const RATE: Rate = Rate::HZ_48000;
+    const HZ: u32 = 1000;
+
+    /// Packet number `number` of a sender of a tone.
+    fn packet(number: u64) -> Vec<u8> {
+        let first = number * u64::from(PACKET);
+        let sound: Vec<f32> = (first..first + u64::from(PACKET))
+            .map(|n| wireloom_tone::sample(n, HZ, RATE.hz(), 0.5))
+            .collect();
+        let header = RtpHeader {
+            sequence: number as u16,
+            time: MediaIndex(first).media_time(0),
+            ssrc: Ssrc(7),
+            payload_type: 98,
+        };
+        let mut bytes = write_header(&header).to_vec();
+        let head = bytes.len();
+        bytes.resize(head + PACKET as usize * 3, 0);
+        let block = BlockPosition { at: MediaIndex(first), status: &ChannelStatus::pcm(RATE) };
+        let one = Channels::new(1).expect("one");
+        Encoding::L24
+            .encode(&[sound], one, Samples(PACKET), block, &mut bytes[head..])
+            .expect("there is room");
+        bytes
+    }
+
+    /// Plays `seconds` of a tone whose sender is `ppm` fast, after ten that are not judged, over a network that is up to
+    /// four milliseconds late.
+    fn play(ppm: f64, seconds: u64) -> Purity {
+        let one = Channels::new(1).expect("one");
+        let mut timeline = Timeline::new(TimelineConfig {
+            encoding: Encoding::L24,
+            channels: one,
+            rate: RATE,
+            payload_type: 98,
+            offset: None,
+            capacity: Samples(4096),
+            history: Samples(1024),
+        })
+        .expect("small");
+        let latency = Samples(CYCLE + 2 * PACKET + 192);
+        let mut adaptive = Adaptive::new(one, RATE, RATE, latency, 1024).expect("made");
+        let mut judge = Judge::new(f64::from(HZ) * (1.0 + ppm * 1e-6), RATE.hz());
+        let start = 1_u64 << 32;
+        let leaves = |number: u64| ((number + 1) * u64::from(PACKET)) as f64 / (1.0 + ppm * 1e-6);
+        // The same in every run: most packets come at once, some late.
+        let late =
+            |number: u64| ((number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as f64 / 256.0).powi(3) * 192.0;
+        let mut arrived = 0.0_f64;
+        let mut number = 0;
+        let mut out = [[0.0_f32; CYCLE as usize]];
+        for cycle in 0..(seconds + 10) * u64::from(RATE.hz()) / u64::from(CYCLE) {
+            let now = cycle * u64::from(CYCLE);
+            loop {
+                let arrives = arrived.max(leaves(number) + late(number)); // none overtakes another
+                if arrives > now as f64 {
+                    break;
+                }
+                arrived = arrives;
+                let at = MediaIndex(start + arrives as u64);
+                let bytes = packet(number);
+                number += 1;
+                let placement = timeline.handle_datagram(adaptive.steering.index_at(at), 0, &bytes);
+                assert!(matches!(placement, Placement::Placed | Placement::Waiting), "{placement:?}");
+                let time = RtpPacket::parse(&bytes).expect("ours").time;
+                adaptive.steering.handle_packet(at, time, Samples(PACKET));
+                timeline.set_offset(adaptive.steering.offset().expect("a packet came"));
+            }
+            let read = adaptive.process(&mut timeline, MediaIndex(start + now), CYCLE, &mut out);
+            if cycle * u64::from(CYCLE) >= 10 * u64::from(RATE.hz()) {
+                assert!(read.is_some(), "it plays since long");
+                judge.push(&out[0]);
+            }
+        }
+        let counters = timeline.counters();
+        assert_eq!((counters.gaps, counters.late, counters.lost), (0, 0, 0), "{ppm} ppm: {counters:?}");
+        judge.finish().expect("a tone in every block")
+    }
+
+    #[test]
+    fn ten_minutes_of_a_tone_from_a_clock_a_hundred_ppm_off_stay_pure() {
+        for ppm in [100.0, -100.0] {
+            let found = play(ppm, 600);
+            println!("{ppm:+} ppm: {found}");
+            // A sample left out or doubled would be -24 dB.
+            let pure = found.thd_n_db < -99.0 && found.worst_db < -94.0 && found.peak_db < -86.0;
+            assert!(pure, "{ppm:+} ppm: {found}");
+            // The filter follows the earliest packets to within this.
+            let due = f64::from(HZ) * (1.0 + ppm * 1e-6);
+            assert!(found.hz.0 > due - 0.006 && found.hz.1 < due + 0.006, "{ppm:+} ppm: {found}");
+        }
+    }
+}
