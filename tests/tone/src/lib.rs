@@ -98,11 +98,10 @@ fn solve(mut rows: [[f64; 5]; 4], unknowns: usize) -> Option<[f64; 4]> {
         if rows[pivot][pivot].abs() < 1e-12 {
             return None;
         }
-        for row in pivot + 1..unknowns {
-            let factor = rows[row][pivot] / rows[pivot][pivot];
-            for column in pivot..5 {
-                rows[row][column] -= factor * rows[pivot][column];
-            }
+        let (done, below) = rows.split_at_mut(pivot + 1);
+        for row in below.iter_mut().take(unknowns - pivot - 1) {
+            let factor = row[pivot] / done[pivot][pivot];
+            row.iter_mut().zip(done[pivot]).for_each(|(to, from)| *to -= factor * from);
         }
     }
     let mut solved = [0.0; 4];
