@@ -119,7 +119,7 @@ impl Model {
         let Some(hearing) = heard.via.first().copied() else { return };
         let stream = heard.stream.clone();
         let warnings: Vec<_> = heard.warnings.iter().map(ToString::to_string).collect();
-        let sdp: Arc<str> = String::from_utf8_lossy(heard.raw).into();
+        let sdp = bus_text(&String::from_utf8_lossy(heard.raw));
         let hint = self.heard.get(&entry).cloned();
         let id = self.identify(now, &stream, hint);
         self.learn(&id, stream, &warnings, &sdp, hearing.source, Some(hearing.via.interface));
@@ -133,7 +133,7 @@ impl Model {
         };
         let source = found.via.first().map(|hearing| hearing.source.to_string()).unwrap_or_default();
         let name = for_display(&found.refusal.name);
-        let (why, sdp) = (found.refusal.to_string(), String::from_utf8_lossy(found.raw).into());
+        let (why, sdp) = (found.refusal.to_string(), bus_text(&String::from_utf8_lossy(found.raw)));
         let key = format!("unreadable\t{source}\t{}\t{}", found.origin.session_id, found.origin.address);
         let id = self.heard.get(&entry).cloned().unwrap_or_else(|| self.new_id(&key));
         let arrival = self.arrival();
@@ -169,7 +169,7 @@ impl Model {
     pub(super) fn insert_added(&mut self, now: Now, text: &str) -> Result<Vec<String>, String> {
         let parsed = wireloom_sdp::read(text.as_bytes()).map_err(|refusal| refusal.to_string())?;
         let warnings: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
-        let sdp: Arc<str> = Arc::from(text);
+        let sdp = bus_text(text);
         let mut ids = Vec::new();
         for stream in parsed.streams {
             let source = stream.origin.ip().unwrap_or(IpAddr::from([0, 0, 0, 0]));
@@ -293,4 +293,9 @@ impl Model {
             }
         }
     }
+}
+
+/// A received text as the bus can carry it: a string with a NUL in it would cost us the connection.
+fn bus_text(text: &str) -> Arc<str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

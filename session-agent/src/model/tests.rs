@@ -245,3 +245,28 @@ fn what_strangers_call_themselves_does_not_fill_the_saved_state() {
         assert!(stream.mark.len() <= 160 && stream.keys.iter().all(|key| key.len() <= 160));
     }
 }
+
+#[test]
+fn no_text_of_the_network_breaks_a_string_of_the_bus() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let nul = "\0x";
+    bench.hear(
+        &(sdp(5000, 21, &format!("Desk{nul}"), 1)
+            + &format!(
+                "i=2 channels: L{nul}, R{nul}\r\na=ts-refclk:ptp{nul}=traceable\r\na=mid:{nul}\r\na=tool:{nul}\r\n"
+            )),
+    );
+    bench.hear(&sdp(5001, 22, &format!("Broken{nul}"), 2).replace("L24", &format!("opus{nul}")));
+    let world = bench.model.refresh_world(bench.now);
+    assert_eq!(world.streams.len(), 2);
+    for stream in world.streams.values() {
+        let shown = serde_json::to_string(&**stream).expect("plain values");
+        assert!(!shown.contains("\\u0000"), "{shown}");
+        assert!(stream.sdp.contains('x') && !stream.sdp.contains('\0'), "{}", stream.sdp);
+    }
+    for device in world.devices.values() {
+        let shown = serde_json::to_string(&**device).expect("plain values");
+        assert!(!shown.contains("\\u0000"), "{shown}");
+    }
+}

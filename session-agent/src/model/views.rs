@@ -235,7 +235,7 @@ impl Model {
             packet_frames: node.map_or(0, |node| node.media.samples_per_packet),
             payload_type: node.map_or(0, |node| node.media.payload_type),
             legs: node.map(leg_views).unwrap_or_default(),
-            reference_clock: stream.stream.as_ref().and_then(|s| s.refclk_text.clone()).unwrap_or_default(),
+            reference_clock: reference_clock(stream),
             clock_relation: match relation {
                 ClockRelation::Same => "same",
                 ClockRelation::Unknown => "unknown",
@@ -285,6 +285,11 @@ fn clock_state(
         LineState::FreeRunning => (word, "none", "This computer's own oscillator, tied to nothing."),
         LineState::Disabled => (word, "none", "Switched off."),
     }
+}
+
+fn reference_clock(stream: &Known) -> String {
+    let text = stream.stream.as_ref().and_then(|stream| stream.refclk_text.as_deref());
+    wireloom_sdp::for_display(text.unwrap_or_default())
 }
 
 fn leg_views(node: &wireloom_wanted::Node) -> Vec<LegView> {
