@@ -269,6 +269,11 @@ fn only_the_owner_says_what_is_in_its_session() {
     assert_eq!(listener.stream(id).expect("known").stream.channels.count(), 2);
     listener.handle_datagram(secs(2), SENDER, &announced(&sdp(5000, 2, 3), 4)).expect("the owner may");
     assert!(matches!(*events(&mut listener), [SapEvent::Changed { .. }]));
+    // A copy that is true is a proxy's; with it, a deletion in the owner's name leaves the session to the proxy.
+    listener.handle_datagram(secs(3), OTHER, &announced(&sdp(5000, 2, 3), 4)).expect("a proxy");
+    listener.handle_datagram(secs(4), SENDER, &deleted(&sdp(5000, 2, 3), 4)).expect("from its address");
+    let result = listener.handle_datagram(secs(5), OTHER, &announced(&forged[0], 6));
+    assert_eq!((result, events(&mut listener)), (Err(SapError::Forged), vec![]));
     // Once the owner itself is no longer heard, a proxy speaks for it.
     listener.handle_datagram(secs(200), OTHER, &announced(&forged[1], 5)).expect("a proxy");
     assert!(!events(&mut listener).is_empty());

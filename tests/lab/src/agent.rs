@@ -1,3 +1,5 @@
+use anyhow::Context;
+
 use crate::host::Host;
 use crate::process::Process;
 use crate::products::Products;
@@ -29,4 +31,10 @@ impl Agent {
         process.says("ready", SOON)?;
         Ok(Self { process, bus })
     }
+}
+
+/// What `wireloom --json` prints on this host for these arguments.
+pub fn ask(host: &Host, products: &Products, arguments: &[&str]) -> anyhow::Result<serde_json::Value> {
+    let text = host.run(products.program("wireloom"), [&["--json"], arguments].concat())?;
+    serde_json::from_str(&text).with_context(|| format!("wireloom {} printed {text}", arguments.join(" ")))
 }

@@ -54,6 +54,16 @@ impl Process {
         self.child.id()
     }
 
+    /// Octets of memory that it holds now.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id()))
+            .with_context(|| format!("reading the memory of {}", self.name))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kib =
+            line.and_then(|line| line.split_whitespace().next()).context("a process says what it holds")?;
+        Ok(1024 * kib.parse::<u64>()?)
+    }
+
     /// Its standard input; the first caller gets it.
     pub fn stdin(&mut self) -> Option<ChildStdin> {
         self.child.stdin.take()

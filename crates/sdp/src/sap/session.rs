@@ -58,6 +58,8 @@ pub(crate) struct Session {
     pub(crate) state: State,
     pub(crate) last: Nanos,
     pub(crate) repeated: bool,
+    /// When the host that its origin names announced it last.
+    owner_heard: Option<Nanos>,
     gaps: [Nanos; GAPS],
     frozen: Option<Nanos>,
 }
@@ -90,6 +92,7 @@ impl Session {
             state: State::Announced,
             last: now,
             repeated: false,
+            owner_heard: None,
             gaps: [FIRST_GUESS; GAPS],
             frozen: None,
         }
@@ -122,6 +125,9 @@ impl Session {
         let revived = self.state != State::Announced;
         self.state = State::Announced;
         self.last = now;
+        if self.origin.ip() == Some(hearing.source) {
+            self.owner_heard = Some(now);
+        }
         let way = |known: &&mut Hearing| known.source == hearing.source && known.via == hearing.via;
         let replaced = if let Some(known) = self.hearings.iter_mut().find(way) {
             let gap = now.since(known.last);
@@ -156,11 +162,11 @@ impl Session {
         self.hearings.iter().any(|known| known.source == source)
     }
 
-    /// Whether the host that its origin names announces it itself, and did so within three periods.
+    /// Whether the host that its origin names announced it itself within three periods. A deletion in its name does
+    /// not change that: it may be forged, and what is forged next must not pass for the stream.
     pub(crate) fn hears_owner(&self, now: Nanos) -> bool {
         let lately = Nanos(self.period().0.saturating_mul(3));
-        let is_owner = |known: &&Hearing| self.origin.ip() == Some(known.source);
-        self.hearings.iter().filter(is_owner).any(|known| now.since(known.last) <= lately)
+        self.owner_heard.is_some_and(|heard| now.since(heard) <= lately)
     }
 
     fn is_heard_as(&self, (source, digest): (IpAddr, u64)) -> bool {

@@ -5,6 +5,7 @@ mod desktop;
 mod discovery;
 mod drop_in;
 mod graph;
+mod hostile;
 mod latency;
 mod leader_loss;
 mod network;
@@ -103,6 +104,11 @@ pub const CHECKS: &[Check] = &[
         name: "restarts",
         about: "agent, clock service and PipeWire die and come back",
         run: restarts::run,
+    },
+    Check {
+        name: "hostile",
+        about: "broken and hostile devices disturb nobody and are named",
+        run: hostile::run,
     },
     Check {
         name: "silence",

@@ -2,6 +2,7 @@
 
 pub mod ffmpeg;
 pub mod gstreamer;
+pub mod hostile;
 pub mod ptp4l;
 pub mod tshark;
 
