@@ -44,6 +44,7 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "pulseaudio-utils", "pactl and paplay: such applications"),
     package(Use::Test, "linuxptp", "ptp4l: a PTP leader and follower that we did not write"),
     package(Use::Test, "ffmpeg", "another sender and receiver that we did not write"),
+    package(Use::Test, "python3", "plays broken and hostile devices, without a line of ours"),
     package(Use::Test, "tshark", "decodes what we send"),
     package(Use::Test, "gcc-aarch64-linux-gnu", "links the protocol crates' tests for ARM"),
     package(Use::Test, "valgrind", "sees what a module that is loaded and unloaded leaves behind"),
