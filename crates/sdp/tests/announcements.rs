@@ -275,7 +275,7 @@ fn only_the_owner_says_what_is_in_its_session() {
     let result = listener.handle_datagram(secs(5), OTHER, &announced(&forged[0], 6));
     assert_eq!((result, events(&mut listener)), (Err(SapError::Forged), vec![]));
     // Once the owner itself is no longer heard, a proxy speaks for it.
-    listener.handle_datagram(secs(200), OTHER, &announced(&forged[1], 5)).expect("a proxy");
+    listener.handle_datagram(secs(1000), OTHER, &announced(&forged[1], 5)).expect("a proxy");
     assert!(!events(&mut listener).is_empty());
 }
 

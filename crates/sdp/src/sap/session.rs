@@ -162,11 +162,11 @@ impl Session {
         self.hearings.iter().any(|known| known.source == source)
     }
 
-    /// Whether the host that its origin names announced it itself within three periods. A deletion in its name does
-    /// not change that: it may be forged, and what is forged next must not pass for the stream.
+    /// Whether the host that its origin names announced it itself, not so long ago that it would be forgotten. A
+    /// deletion in its name does not change that: it may be forged, and what is forged next must not pass for the
+    /// stream; nor does a flood that drowns a few of its announcements.
     pub(crate) fn hears_owner(&self, now: Nanos) -> bool {
-        let lately = Nanos(self.period().0.saturating_mul(3));
-        self.owner_heard.is_some_and(|heard| now.since(heard) <= lately)
+        self.owner_heard.is_some_and(|heard| now.since(heard) <= self.patience())
     }
 
     fn is_heard_as(&self, (source, digest): (IpAddr, u64)) -> bool {
