@@ -101,7 +101,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     for lie in &lies {
         says(ask, lie.name, lie.state, lie.says)?;
     }
-    says(ask, &shared_id, "running", "")?;
+    says(ask, &shared_id, "running", "second sender")?;
     let counted = agent::ask(&computer, products, &["show", &shared_id, "--statistics"])?;
     for what in ["foreign", "not-rtp", "bad-size"] {
         ensure!(counted["statistics"][what].as_u64() > Some(0), "{what} is not counted: {counted}");
