@@ -37,7 +37,7 @@ pub(crate) fn read_section(
     }
     let leg = read_leg(scope, media, origin, allow, notes)?;
     let parameters = chosen.parameters(scope);
-    let time = read_packet_time(scope, chosen.format, notes);
+    let time = read_packet_time(scope, chosen.format, largest_payload(parameters), notes);
     let mut stream = Stream {
         origin: origin.clone(),
         name: String::new(),
@@ -216,8 +216,10 @@ struct PacketTime {
     line: Option<u16>,
 }
 
-fn read_packet_time(scope: Scope<'_>, format: Format, notes: &mut Notes) -> PacketTime {
+fn read_packet_time(scope: Scope<'_>, format: Format, largest: u32, notes: &mut Notes) -> PacketTime {
     let rate = format.rate;
+    let assumed =
+        || default_frames(rate, u32::from(format.channels.count()) * format.encoding.bytes(), largest);
     let mut values = Vec::new();
     for (line, value) in scope.attributes("ptime") {
         let usable = parse_milliseconds(value).and_then(|time| Some((time, frames(time, rate)?)));
@@ -234,7 +236,7 @@ fn read_packet_time(scope: Scope<'_>, format: Format, notes: &mut Notes) -> Pack
         notes.add(number, Finding::PacketTimeTwice);
     }
     let counted = scope.attributes("framecount").first().and_then(|&(line, value)| {
-        let preferred = first.map_or(default_frames(rate), |(_, frames)| frames);
+        let preferred = first.map_or_else(assumed, |(_, frames)| frames);
         let count = parse_frame_count(value, preferred);
         match (count, first) {
             (None, _) => notes.add(line.number, Finding::FrameCountUnreadable),
@@ -248,7 +250,7 @@ fn read_packet_time(scope: Scope<'_>, format: Format, notes: &mut Notes) -> Pack
     if values.is_empty() && counted.is_none() {
         notes.add(None, Finding::PacketTimeMissing);
     }
-    let frames_meant = first.map(|(_, frames)| frames).or(counted).unwrap_or_else(|| default_frames(rate));
+    let frames_meant = first.map(|(_, frames)| frames).or(counted).unwrap_or_else(assumed);
     let longest =
         scope.attribute("maxptime").and_then(parse_milliseconds).and_then(|time| frames(time, rate));
     PacketTime {

@@ -38,9 +38,13 @@ pub(crate) fn frames(time: Nanos, rate: Rate) -> Option<Samples> {
     u32::try_from(rounded).ok().filter(|&frames| frames > 0).map(Samples)
 }
 
-/// Frames of the required packet time of 1 ms: 48 at 44.1 and 48 kHz, 96 at 88.2 and 96 kHz, ... (AES67 §7.2.1).
-pub(crate) fn default_frames(rate: Rate) -> Samples {
-    frames(Nanos::from_millis(1), rate).unwrap_or(Samples(48))
+/// Frames of the required packet time of 1 ms: 48 at 44.1 and 48 kHz, 96 at 88.2 and 96 kHz, ... (AES67 §7.2.1); of
+/// more channels than fit into a packet so long, the largest usual part that does. `frame` is the octets of a frame,
+/// `largest` those of a payload.
+pub(crate) fn default_frames(rate: Rate, frame: u32, largest: u32) -> Samples {
+    let whole = frames(Nanos::from_millis(1), rate).unwrap_or(Samples(48));
+    let fits = |count: &&u32| **count <= whole.0 && count.saturating_mul(frame) <= largest;
+    USUAL.iter().rev().find(fits).map_or(whole, |&count| Samples(count))
 }
 
 /// Reads `framecount`: `<n>`, or `<a>-<b>`, of which the count nearest to `preferred` is taken (RAVENNA).

@@ -5,7 +5,7 @@ use crate::{
     audio_section::{Refused, read_section},
     display::for_display,
     format::{MediaLine, NotPlayable},
-    redundancy::{Member, groups, join_legs},
+    redundancy::{Member, first_leg, groups, join_legs},
     scope::Scope,
     warning::{Finding, Notes},
 };
@@ -67,10 +67,10 @@ fn read_document(document: &Document, allow: Allow, notes: &mut Notes) -> Result
     }
     let mut streams = Vec::new();
     for group in groups(document, members, notes) {
-        let first_leg = group.first().map(|member| member.section);
+        let donor = group.first().and_then(|member| first_leg(document, member.section));
         let mut legs = Vec::new();
         for member in &group {
-            let others = first_leg.filter(|&first| !core::ptr::eq(first, member.section));
+            let others = donor.filter(|&first| !core::ptr::eq(first, member.section));
             let scope = Scope { own: member.section, session: &document.session, first_leg: others };
             match read_section(scope, member.media, &origin, allow, notes) {
                 Ok(stream) => legs.push((member.line(), stream)),

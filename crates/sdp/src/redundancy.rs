@@ -61,6 +61,25 @@ pub(crate) fn groups<'a>(
     groups.into_iter().map(|(_, legs)| legs).collect()
 }
 
+/// The section that a leg takes attributes from which it lacks: the first audio section of its `group:DUP`, also when
+/// that one itself cannot be played (port 0: switched off).
+pub(crate) fn first_leg<'a>(document: &'a Document, leg: &Section) -> Option<&'a Section> {
+    let values = document.sections().flat_map(|section| section.attributes("group"));
+    let duplications = values.filter_map(|(_, value)| {
+        let (semantics, names) = value.trim_start().split_once(char::is_whitespace)?;
+        semantics.eq_ignore_ascii_case("DUP").then_some(names)
+    });
+    let is_in = |section: &Section, names: &str| names.split_whitespace().any(|name| is_mid(section, name));
+    let mut groups = duplications.filter(|names| is_in(leg, names));
+    let is_audio = |section: &&Section| {
+        section
+            .line('m')
+            .is_some_and(|line| line.value.trim_start().to_ascii_lowercase().starts_with("audio"))
+    };
+    let names = groups.next()?;
+    document.media.iter().filter(is_audio).find(|section| is_in(section, names))
+}
+
 fn is_mid(section: &Section, name: &str) -> bool {
     section.attributes("mid").any(|(_, value)| value.eq_ignore_ascii_case(name))
 }

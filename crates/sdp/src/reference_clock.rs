@@ -106,8 +106,15 @@ impl RefClk {
             Self::Unknown => Some(Finding::ReferenceClock),
             Self::Ptp { widened: true, .. } => Some(Finding::ShortClockIdentity),
             Self::Ptp { version: PtpVersion::V2, identity: None, .. } => {
-                let named = value.split_once(':').map_or("", |(_, rest)| rest);
-                octets::<8>(split_domain(named).0).map(|_| Finding::PlaceholderClock)
+                let named = value.split_once(':').map_or("", |(_, rest)| rest).trim();
+                match octets::<8>(split_domain(named).0) {
+                    Some(_) => Some(Finding::PlaceholderClock),
+                    None if named.is_empty() => None, // the version alone is a form of its own
+                    None => Some(Finding::ReferenceClock),
+                }
+            }
+            Self::Free if value.trim_start().to_ascii_lowercase().starts_with("localmac") => {
+                Some(Finding::ReferenceClock)
             }
             _ => None,
         };

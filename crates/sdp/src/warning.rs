@@ -82,7 +82,7 @@ findings! {
     /// `ptime` is no number of milliseconds that makes sense.
     PacketTime => "packet time is not usable, packets decide",
     /// Neither ptime nor framecount.
-    PacketTimeMissing => "no packet time, 1 ms assumed until packets decide",
+    PacketTimeMissing => "no packet time, 1 ms or what fits is assumed until packets decide",
     /// Two `ptime` that differ.
     PacketTimeTwice => "packet times contradict each other, packets decide",
     /// `framecount` and `ptime` disagree; the frames that framecount says.
