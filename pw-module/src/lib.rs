@@ -4,9 +4,12 @@
 //! metadata object `wireloom` name, and moves samples between them and the network.
 
 mod arguments;
+mod devices;
 mod ffi;
 mod limits;
+mod links;
 mod observer;
+mod patching;
 mod plugin;
 mod properties;
 mod rt;

@@ -10,10 +10,12 @@ use wireloom_clock_page::{Reader, monotonic_raw_pair, realtime_raw_pair};
 use wireloom_wanted::{Key, MAX_VALUE_BYTES, METADATA_NAME, Node, SCHEMA, State, StateReport, VALUE_TYPE};
 
 use crate::arguments::{Arguments, ArgumentsError};
+use crate::devices::Devices;
 use crate::ffi::{
     self, Context, Dictionary, DriverNode, Level, MainEvent, MainTimer, Metadata, ModuleHandle, Pacemaker,
-    TimerFd, WorldCell,
+    Patch, Refusal, TimerFd, WorldCell,
 };
+use crate::patching::{Known, Patching};
 use crate::properties;
 use crate::rt::{ClockStatus, GraphClock, Pacer, World};
 use crate::slot::{Slot, Surroundings};
@@ -60,6 +62,7 @@ struct Refused {
 struct Plugin {
     slots: BTreeMap<String, Slot>,
     driver: Option<DriverNode>,
+    devices: Devices,
     metadata: Metadata,
     timer: MainTimer,
     _pacemaker: Pacemaker,
@@ -71,6 +74,7 @@ struct Plugin {
     ticks: u32,
     ticking: bool,
     told_clock: Option<ClockStatus>,
+    patching: Patching,
 }
 
 /// Starts the module with the arguments `text`.
@@ -107,14 +111,11 @@ pub(crate) fn start(module: Rc<ModuleHandle>, context: Context, text: &str) -> R
 /// Where callbacks find the plugin once it is complete.
 type Place = Rc<RefCell<Weak<RefCell<Plugin>>>>;
 
-fn run(place: &Place, f: impl FnOnce(&mut Plugin)) {
-    let plugin = place.borrow().upgrade();
+fn run<R>(place: &Place, f: impl FnOnce(&mut Plugin) -> R) -> Option<R> {
+    let plugin = place.borrow().upgrade()?;
     // Callbacks come from the main loop one at a time; should one ever come inside another, the next tick sees to it.
-    if let Some(plugin) = plugin
-        && let Ok(mut plugin) = plugin.try_borrow_mut()
-    {
-        f(&mut plugin);
-    }
+    let mut plugin = plugin.try_borrow_mut().ok()?;
+    Some(f(&mut plugin))
 }
 
 impl Plugin {
@@ -132,11 +133,13 @@ impl Plugin {
 
         let place = Place::default();
         let on_event = Rc::clone(&place);
-        let changed = MainEvent::new(context.main_loop(), move || run(&on_event, Self::settle))
-            .ok_or(StartError::Refused("a wake-up of the main loop"))?;
+        let changed =
+            MainEvent::new(context.main_loop(), move || run(&on_event, Self::settle).unwrap_or_default())
+                .ok_or(StartError::Refused("a wake-up of the main loop"))?;
         let on_tick = Rc::clone(&place);
-        let timer = MainTimer::new(context.main_loop(), move || run(&on_tick, Self::tick))
-            .ok_or(StartError::Refused("a timer of the main loop"))?;
+        let timer =
+            MainTimer::new(context.main_loop(), move || run(&on_tick, Self::tick).unwrap_or_default())
+                .ok_or(StartError::Refused("a timer of the main loop"))?;
         let changed = Rc::new(changed);
         let inbox = Inbox::default();
         let (letters, bell) = (Rc::clone(&inbox), Rc::clone(&changed));
@@ -155,6 +158,19 @@ impl Plugin {
         )
         .ok_or(StartError::Refused("the metadata object"))?;
         metadata.set(&Key::Schema.to_string(), Some(&SCHEMA.to_string()));
+        let known = Known::default();
+        let (judged, on_draw) = (known.clone(), Rc::clone(&place));
+        let patch = Patch::new(
+            &context,
+            Rc::clone(&changed),
+            move |output, input| judged.judge(output, input),
+            move |pair, may| {
+                let busy = Refusal { code: libc::EAGAIN, text: "try again" };
+                run(&on_draw, |plugin| plugin.patching.client_draws(pair, may, &plugin.around.patch))
+                    .unwrap_or(Err(busy))
+            },
+        )
+        .ok_or(StartError::Refused("a place in the work queue"))?;
 
         let plugin = Rc::new(RefCell::new(Self {
             slots: BTreeMap::new(),
@@ -162,7 +178,9 @@ impl Plugin {
             metadata,
             timer,
             _pacemaker: pacemaker,
-            around: Surroundings { context, world, changed },
+            around: Surroundings { context, world, changed, patch },
+            devices: Devices::default(),
+            patching: Patching::new(known),
             inbox,
             arguments,
             refused: BTreeMap::new(),
@@ -186,7 +204,13 @@ impl Plugin {
         for slot in self.slots.values_mut() {
             slot.settle(now, &self.around);
         }
-        let busy = self.slots.values().any(Slot::is_busy) || self.refused.values().any(|r| r.again.is_some());
+        self.patching.settle(&self.around.patch, |key, link| match link {
+            Some(link) => publish(&self.metadata, key, link),
+            None => self.metadata.set(&key.to_string(), None),
+        });
+        let busy = self.slots.values().any(Slot::is_busy)
+            || self.refused.values().any(|r| r.again.is_some())
+            || self.patching.is_waiting();
         if busy && !self.ticking {
             self.follow_page();
         }
@@ -219,6 +243,8 @@ impl Plugin {
                     Some(text) => self.read_node(&id, &text),
                     None => self.forget(&id),
                 },
+                Some(Key::Device(id)) => self.read_device(&id, value.as_deref()),
+                Some(Key::Route(id)) => self.read_route(&id, value.as_deref()),
                 Some(Key::Watch) => self.watched = value.is_some(),
                 // The rest is ours, or of the patchbay: nothing to do here.
                 _ => {}
@@ -230,17 +256,28 @@ impl Plugin {
         if self.slots.get(id).is_some_and(|slot| slot.fixed) {
             return;
         }
-        if text.len() > MAX_VALUE_BYTES {
-            self.refuse(id, format!("the description has {} bytes, more than {MAX_VALUE_BYTES}", text.len()));
-            return;
+        match read::<Node>(text).and_then(|node| node.check().map(|()| node).map_err(|e| e.to_string())) {
+            Ok(node) => self.want_node(id, node, false),
+            Err(error) => self.refuse(id, error),
         }
-        match serde_json::from_str::<Node>(text) {
-            Ok(node) => match node.check() {
-                Ok(()) => self.want_node(id, node, false),
-                Err(error) => self.refuse(id, error.to_string()),
-            },
-            Err(error) => self.refuse(id, error.to_string()),
-        }
+    }
+
+    fn read_device(&mut self, id: &str, text: Option<&str>) {
+        let told = match text.map(read) {
+            None => None,
+            Some(Ok(device)) => Some(device),
+            Some(Err(error)) => return ffi::log(Level::Warn, &format!("device {id}: {error}")),
+        };
+        self.devices.tell(id, told, self.slots.values().map(Slot::wanted));
+    }
+
+    fn read_route(&mut self, id: &str, text: Option<&str>) {
+        let route = match text.map(read) {
+            None => None,
+            Some(Ok(route)) => Some(route),
+            Some(Err(error)) => return ffi::log(Level::Warn, &format!("route {id}: {error}")),
+        };
+        self.patching.set_route(id, route);
     }
 
     /// Makes the node `id`, or changes it.
@@ -248,8 +285,11 @@ impl Plugin {
         if self.driver.is_none() {
             self.make_driver();
         }
+        self.patching.set_node(properties::node_name(id), &node, &self.around.patch);
+        let device = self.devices.id_for(&node, &self.around.context, &self.around.changed);
         if let Some(slot) = self.slots.get_mut(id) {
             if slot.want(node.clone(), &self.around) {
+                slot.set_device(device);
                 self.refused.remove(id);
                 return;
             }
@@ -257,7 +297,7 @@ impl Plugin {
                 slot.remove(&self.around);
             }
         }
-        match Slot::new(id, node.clone(), fixed, &self.around) {
+        match Slot::new(id, node.clone(), device, fixed, &self.around) {
             Ok(slot) => {
                 self.refused.remove(id);
                 self.slots.insert(id.to_owned(), slot);
@@ -278,7 +318,14 @@ impl Plugin {
             self.driver = None;
             self.make_driver();
         }
-        let due = |slot: &Slot| slot.is_gone() || slot.waits_for_remake();
+        if self.devices.miss_one() {
+            for slot in self.slots.values_mut() {
+                let device = self.devices.id_for(slot.wanted(), &self.around.context, &self.around.changed);
+                slot.set_device(device);
+            }
+        }
+        self.devices.keep(self.slots.values().map(Slot::wanted));
+        let due = |slot: &Slot| slot.is_gone() || slot.waits_for_remake(&self.around);
         let due: Vec<String> =
             self.slots.iter().filter(|(_, slot)| due(slot)).map(|(id, _)| id.clone()).collect();
         let now = Instant::now();
@@ -317,7 +364,7 @@ impl Plugin {
             heard: None,
             findings: Vec::new(),
         };
-        self.publish(&Key::State(id.to_owned()), &report);
+        publish(&self.metadata, &Key::State(id.to_owned()), &report);
         self.refused.insert(id.to_owned(), Refused { error, again: None, at });
     }
 
@@ -328,6 +375,7 @@ impl Plugin {
         if let Some(slot) = self.slots.remove(id) {
             slot.remove(&self.around);
         }
+        self.patching.forget_node(&properties::node_name(id));
         self.refused.remove(id);
         self.metadata.set(&Key::State(id.to_owned()).to_string(), None);
         self.metadata.set(&Key::Stats(id.to_owned()).to_string(), None);
@@ -340,6 +388,8 @@ impl Plugin {
             self.forget(&id);
         }
         self.watched = false;
+        self.devices.clear();
+        self.patching.clear();
         self.metadata.set(&Key::Schema.to_string(), Some(&SCHEMA.to_string()));
     }
 
@@ -350,6 +400,7 @@ impl Plugin {
             props,
             &self.around.world,
             Rc::clone(&self.around.changed),
+            Rc::clone(&self.around.patch),
         ) {
             Ok(driver) => self.driver = Some(driver),
             Err(code) => {
@@ -380,7 +431,7 @@ impl Plugin {
             .filter_map(|(id, slot)| Some((Key::State(id.clone()), slot.take_news(now)?)))
             .collect();
         for (key, report) in &news {
-            self.publish(key, report);
+            publish(&self.metadata, key, report);
         }
         if let Some((count, place)) = ffi::fence::take_report() {
             ffi::log(Level::Error, &format!("{count} panics, the last at {place}"));
@@ -408,15 +459,24 @@ impl Plugin {
             return;
         }
         for (id, slot) in self.slots.iter().filter(|(_, slot)| slot.is_busy()) {
-            self.publish(&Key::Stats(id.clone()), &slot.stats());
+            publish(&self.metadata, &Key::Stats(id.clone()), &slot.stats());
         }
     }
+}
 
-    fn publish(&self, key: &Key, value: &impl serde::Serialize) {
-        if let Ok(text) = serde_json::to_string(value) {
-            self.metadata.set(&key.to_string(), Some(&text));
-        }
+/// Writes a value into the metadata.
+fn publish(metadata: &Metadata, key: &Key, value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string(value) {
+        metadata.set(&key.to_string(), Some(&text));
     }
+}
+
+/// Reads a value of the metadata. Errors are in words.
+fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+    if text.len() > MAX_VALUE_BYTES {
+        return Err(format!("the description has {} bytes, more than {MAX_VALUE_BYTES}", text.len()));
+    }
+    serde_json::from_str(text).map_err(|error| error.to_string())
 }
 
 impl Drop for Plugin {

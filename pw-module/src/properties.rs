@@ -68,11 +68,45 @@ pub(crate) fn driver(loop_name: Option<&str>) -> Dictionary {
     props
 }
 
-/// Properties of the node `id`.
-pub(crate) fn node(id: &str, node: &Node, loop_name: Option<&str>) -> Dictionary {
+/// `node.name` of the node `id`.
+pub(crate) fn node_name(id: &str) -> String {
+    format!("wireloom.{id}")
+}
+
+/// Properties of the Device object of `device`, as the agent tells of it, or else after one of its nodes. Without a
+/// `media.class`: it is no sound card, and session managers and mixers leave it alone.
+pub(crate) fn device(device: &str, told: Option<&wireloom_wanted::Device>, of: &Node) -> Dictionary {
+    let mut props = Dictionary::default();
+    props.set("device.name", &format!("wireloom.{}", plain(device)));
+    props.set("device.api", protocol(of.protocol));
+    props.set("device.bus", "network");
+    props.set("device.icon-name", "network-wired");
+    props.set("object.path", &format!("wireloom:{}", plain(device)));
+    props.set("wireloom.device", &plain(device));
+    let fallback = if of.text.nick.is_empty() { &of.text.description } else { &of.text.nick };
+    let none = wireloom_wanted::Device::default();
+    let told = told.unwrap_or(&none);
+    let description = if told.description.is_empty() { fallback } else { &told.description };
+    props.set("device.description", &plain(description));
+    props.set("device.nick", &plain(if told.nick.is_empty() { fallback } else { &told.nick }));
+    for (key, value) in [
+        ("device.vendor.name", &told.vendor),
+        ("device.product.name", &told.product),
+        ("device.serial", &told.serial),
+        ("wireloom.firmware", &told.firmware),
+        ("wireloom.address", &told.address),
+        ("wireloom.status", &told.status),
+    ] {
+        props.set(key, &plain(value));
+    }
+    props
+}
+
+/// Properties of the node `id`, which belongs to the Device object with the global id `device`.
+pub(crate) fn node(id: &str, node: &Node, device: Option<u32>, loop_name: Option<&str>) -> Dictionary {
     let receive = node.direction == Direction::Receive;
     let mut props = texts(node);
-    props.set("node.name", &format!("wireloom.{id}"));
+    props.set("node.name", &node_name(id));
     props.set("node.group", GROUP);
     props.set("node.network", "true");
     props.set("node.virtual", "false");
@@ -104,6 +138,9 @@ pub(crate) fn node(id: &str, node: &Node, loop_name: Option<&str>) -> Dictionary
     props.set("rtp.framecount", &node.media.samples_per_packet.to_string());
     props.set("rtp.payload", &node.media.payload_type.to_string());
     props.set("rtp.mime", &format!("audio/{:?}", node.media.encoding));
+    if let Some(device) = device {
+        props.set("device.id", &device.to_string());
+    }
     if let Some(name) = loop_name {
         props.set("node.loop.name", name);
     }
@@ -176,11 +213,22 @@ mod tests {
     }
 
     #[test]
+    fn a_device_is_called_as_told_and_is_no_sound_card() {
+        let of: Node = serde_json::from_str(Node::EXAMPLE).expect("example");
+        let told = serde_json::from_str(wireloom_wanted::Device::EXAMPLE).expect("example");
+        let props = device("d-1", Some(&told), &of);
+        assert_eq!(props.get("device.description"), Some("Monitor rack"));
+        assert_eq!(props.get("device.product.name"), Some("MR-2"));
+        assert_eq!(props.get("media.class"), None);
+        assert_eq!(device("d-1", None, &of).get("device.description"), Some("Stage box L"));
+    }
+
+    #[test]
     fn a_patchbay_node_has_no_class_and_a_desktop_node_has() {
         let mut wanted: Node = serde_json::from_str(Node::EXAMPLE).expect("example");
-        assert_eq!(node("x.tx", &wanted, None).get("media.class"), None);
+        assert_eq!(node("x.tx", &wanted, None, None).get("media.class"), None);
         wanted.show = Show::Desktop;
-        assert_eq!(node("x.tx", &wanted, None).get("media.class"), Some("Audio/Source"));
-        assert_eq!(node("x.tx", &wanted, None).get("node.latency"), Some("48/48000"));
+        assert_eq!(node("x.tx", &wanted, None, None).get("media.class"), Some("Audio/Source"));
+        assert_eq!(node("x.tx", &wanted, None, None).get("node.latency"), Some("48/48000"));
     }
 }

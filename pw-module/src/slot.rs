@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use wireloom_wanted::{Direction, Node, Show, State, StateReport};
 
 use crate::ffi::{
-    self, Context, Dictionary, Level, MainEvent, MediaSocket, NodeConfig, StreamNode, WorldCell,
+    self, Context, Dictionary, Level, MainEvent, MediaSocket, NodeConfig, Patch, StreamNode, WorldCell,
 };
 use crate::limits::descriptors_suffice;
 use crate::observer::Observer;
@@ -32,6 +32,7 @@ pub(crate) struct Surroundings {
     pub context: Context,
     pub world: Box<WorldCell>,
     pub changed: Rc<MainEvent>,
+    pub patch: Rc<Patch>,
 }
 
 /// A node and everything that belongs to it.
@@ -50,6 +51,8 @@ pub(crate) struct Slot {
     observer: Observer,
     told: Option<StateReport>,
     told_latency: u32,
+    /// Global id of its Device object.
+    device: Option<u32>,
 }
 
 /// Sockets are open.
@@ -69,8 +72,15 @@ struct Open {
 }
 
 impl Slot {
-    /// Makes the node `id`. Errors are in words, for the user.
-    pub(crate) fn new(id: &str, wanted: Node, fixed: bool, around: &Surroundings) -> Result<Self, String> {
+    /// Makes the node `id`, which belongs to the Device object with the global id `device`. Errors are in words, for the
+    /// user.
+    pub(crate) fn new(
+        id: &str,
+        wanted: Node,
+        device: Option<u32>,
+        fixed: bool,
+        around: &Surroundings,
+    ) -> Result<Self, String> {
         if let Err(free) = descriptors_suffice(DESCRIPTORS) {
             return Err(format!(
                 "PipeWire has only {free} file descriptors left, and needs them for programs"
@@ -89,18 +99,17 @@ impl Slot {
             }
         };
         let config = NodeConfig {
-            props: properties::node(id, &wanted, around.context.data_loop_name()),
+            props: properties::node(id, &wanted, device, around.context.data_loop_name()),
             direction,
             ports: properties::ports(&wanted),
             desktop: properties::is_device(&wanted),
             rate: wanted.media.rate,
             latency,
         };
-        let stream =
-            StreamNode::new(&around.context, config, logic, &around.world, Rc::clone(&around.changed))
-                .map_err(|code| {
-                    format!("PipeWire refused the node: {}", std::io::Error::from_raw_os_error(-code))
-                })?;
+        let (changed, patch) = (Rc::clone(&around.changed), Rc::clone(&around.patch));
+        let stream = StreamNode::new(&around.context, config, logic, &around.world, changed, patch).map_err(
+            |code| format!("PipeWire refused the node: {}", std::io::Error::from_raw_os_error(-code)),
+        )?;
         Ok(Self {
             id: id.to_owned(),
             made_with: (wanted.channels.clone(), wanted.show),
@@ -114,7 +123,19 @@ impl Slot {
             observer: Observer::default(),
             told: None,
             told_latency: latency,
+            device,
         })
+    }
+
+    /// Tells clients which Device object the node belongs to.
+    pub(crate) fn set_device(&mut self, device: Option<u32>) {
+        if self.device == device {
+            return;
+        }
+        self.device = device;
+        let mut props = Dictionary::default();
+        props.set("device.id", &device.map(|id| id.to_string()).unwrap_or_default());
+        self.stream.update_properties(&props);
     }
 
     /// Whether PipeWire has taken the node away.
@@ -186,9 +207,10 @@ impl Slot {
     }
 
     /// Whether labels or class have changed and nobody is linked any more, so that the node can be made anew.
-    pub(crate) fn waits_for_remake(&self) -> bool {
+    pub(crate) fn waits_for_remake(&self, around: &Surroundings) -> bool {
         let (channels, show) = &self.made_with;
-        (*channels != self.wanted.channels || *show != self.wanted.show) && self.stream.links() == 0
+        let differs = *channels != self.wanted.channels || *show != self.wanted.show;
+        differs && self.stream.links() == 0 && around.patch.links_of(&properties::node_name(&self.id)) == 0
     }
 
     /// What the node is to be.
@@ -390,7 +412,11 @@ impl Slot {
         } else if let Some(open) = &self.open {
             self.open_state(open, now)
         } else if links > 0 && self.wanted.legs.is_empty() {
-            (State::Waiting, "the device has not said yet where it sends to".to_owned())
+            let text = match self.wanted.direction {
+                Direction::Receive => "the device has not said yet where it sends to",
+                Direction::Transmit => "the device has not been told yet what to listen to",
+            };
+            (State::Waiting, text.to_owned())
         } else {
             (State::Idle, String::new())
         };

@@ -88,8 +88,8 @@ impl Context {
     }
 }
 
-/// Address of a function that older libraries lack.
-fn newer_function(name: &CStr) -> Option<*mut c_void> {
+/// Address of a function that older libraries lack, or know with another signature.
+pub(super) fn newer_function(name: &CStr) -> Option<*mut c_void> {
     // SAFETY: a NUL-terminated name; libpipewire is mapped by the daemon that loads us.
     let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) };
     (!found.is_null()).then_some(found)

@@ -7,7 +7,7 @@ use libspa_sys as spa;
 use super::fence::fence;
 use super::node::NodeObject;
 use super::rt_watch::Watched;
-use super::{Context, Dictionary, Direction, Loop, MainEvent, NodeConfig, StreamNode, WorldCell};
+use super::{Context, Dictionary, Direction, Loop, MainEvent, NodeConfig, Patch, StreamNode, WorldCell};
 use crate::rt::Logic;
 
 /// The node that starts the cycles of the graph. Dropping it takes it out of the graph.
@@ -31,6 +31,7 @@ impl DriverNode {
         props: Dictionary,
         world: &WorldCell,
         changed: Rc<MainEvent>,
+        patch: Rc<Patch>,
     ) -> Result<Self, i32> {
         let config = NodeConfig {
             props,
@@ -40,7 +41,7 @@ impl DriverNode {
             rate: 0,
             latency: 0,
         };
-        let node = StreamNode::new(context, config, Logic::Driver, world, changed)?;
+        let node = StreamNode::new(context, config, Logic::Driver, world, changed, patch)?;
         let data = context.data_loop();
         // SAFETY: all-zero is valid for `spa_source`; the fields that matter are set below.
         let zero = unsafe { std::mem::zeroed::<spa::spa_source>() };

@@ -6,6 +6,7 @@
 
 mod clock_area;
 mod context;
+mod device;
 mod dictionary;
 mod driver;
 mod entry;
@@ -18,16 +19,20 @@ mod metadata;
 mod node;
 mod node_methods;
 mod node_params;
+mod patch;
 mod pod;
 mod ports;
+mod relay;
 pub(crate) mod rt_watch;
 mod socket;
 mod timer;
+mod virtual_link;
 mod world_cell;
 
 pub(crate) use clock_area::{ClockArea, Cycle, Position};
 use context::arguments;
 pub(crate) use context::{Context, ModuleHandle};
+pub(crate) use device::Device;
 pub(crate) use dictionary::Dictionary;
 pub(crate) use driver::DriverNode;
 pub(crate) use events::{MainEvent, MainTimer};
@@ -35,6 +40,7 @@ pub(crate) use log::{Level, log};
 pub(crate) use loops::Loop;
 pub(crate) use metadata::Metadata;
 pub(crate) use node::{Direction, NodeConfig, StreamNode};
+pub(crate) use patch::{Patch, PatchEvent, Refusal, Verdict};
 pub(crate) use ports::Ports;
 pub(crate) use socket::{BATCH, Batch, Inbox, JoinError, MediaSocket};
 pub(crate) use timer::{Pacemaker, TimerFd};

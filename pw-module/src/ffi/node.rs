@@ -9,13 +9,14 @@ use std::sync::atomic::AtomicBool;
 
 use libspa_sys as spa;
 use pipewire_sys as pw;
+use wireloom_wanted::LinkEnd;
 
 use super::clock_area::ClockArea;
 use super::interface::{empty_hook, interface, remove_hook};
 use super::node_methods::METHODS;
 use super::node_params::NodeParams;
 use super::ports::RtPort;
-use super::{Context, Dictionary, Loop, MainEvent, WorldCell};
+use super::{Context, Dictionary, Loop, MainEvent, Patch, WorldCell};
 use crate::rt::Logic;
 
 /// Which way audio goes through the node's ports.
@@ -125,8 +126,12 @@ struct Watch {
     /// Boxed one by one: PipeWire keeps pointers to the hooks in them.
     #[expect(clippy::vec_box, reason = "a hook must stay where it is")]
     ports: RefCell<Vec<Box<PortWatch>>>,
-    links: Cell<u32>,
+    /// The real links at its ports; compared, never followed.
+    links: RefCell<Vec<*mut pw::pw_impl_link>>,
     signal: Rc<MainEvent>,
+    patch: Rc<Patch>,
+    /// `node.name`.
+    name: String,
 }
 
 struct PortWatch {
@@ -142,7 +147,7 @@ pub(crate) struct StreamNode {
 }
 
 impl StreamNode {
-    /// Makes a node and registers it, inactive. `changed` is signalled when its links change.
+    /// Makes a node and registers it, inactive. `changed` is signalled when its links change; `patch` sees its ports.
     ///
     /// `world` must outlive the node (both are owned by the module, which drops nodes first).
     /// Errors: the negative errno that PipeWire gave.
@@ -152,7 +157,9 @@ impl StreamNode {
         logic: Logic,
         world: &WorldCell,
         changed: Rc<MainEvent>,
+        patch: Rc<Patch>,
     ) -> Result<Self, i32> {
+        let name = config.props.get("node.name").unwrap_or_default().to_owned();
         let object = NodeObject::new(context, config, logic, world);
         let props = object.config.props.to_properties();
         // SAFETY: the context lives as long as the module; it takes over the properties.
@@ -162,8 +169,10 @@ impl StreamNode {
             node: Cell::new(Some(node)),
             hook: UnsafeCell::new(empty_hook()),
             ports: RefCell::default(),
-            links: Cell::new(0),
+            links: RefCell::default(),
             signal: changed,
+            patch,
+            name,
         });
         let data: *const Watch = &raw const *watch;
         // SAFETY: the hook and the watch live in a box that stays until the hook is removed.
@@ -191,9 +200,9 @@ impl StreamNode {
         Ok(this)
     }
 
-    /// Links to its ports at this moment.
+    /// Real links to its ports at this moment.
     pub(crate) fn links(&self) -> u32 {
-        self.watch.links.get()
+        u32::try_from(self.watch.links.borrow().len()).unwrap_or(u32::MAX)
     }
 
     /// Whether PipeWire has taken it away (it does so with all nodes when it stops).
@@ -258,13 +267,15 @@ impl Drop for StreamNode {
 impl Watch {
     fn forget(&self) {
         self.node.set(None);
-        for port in self.ports.borrow_mut().drain(..) {
+        let ports = std::mem::take(&mut *self.ports.borrow_mut());
+        for port in ports {
             // SAFETY: the hook is in the port watch; nobody else borrows it on this thread.
             remove_hook(unsafe { &mut *port.hook.get() });
+            self.patch.port_gone(port.port);
         }
         // SAFETY: as above, for the node's hook.
         remove_hook(unsafe { &mut *self.hook.get() });
-        self.links.set(0);
+        self.links.borrow_mut().clear();
     }
 }
 
@@ -310,6 +321,11 @@ unsafe extern "C" fn port_added(data: *mut c_void, port: *mut pw::pw_impl_port) 
             );
         }
         watch.ports.borrow_mut().push(entry);
+        if let Some(port) = NonNull::new(port) {
+            // SAFETY: the port is alive: it is being added.
+            let channel = unsafe { pw::pw_impl_port_get_id(port.as_ptr()) };
+            watch.patch.port_added(port, LinkEnd { node: watch.name.clone(), channel });
+        }
     });
 }
 
@@ -326,23 +342,31 @@ unsafe extern "C" fn port_destroyed(data: *mut c_void) {
             remove_hook(unsafe { &mut *entry.hook.get() });
             false
         });
+        watch.patch.port_gone(port);
     });
 }
 
-unsafe extern "C" fn link_added(data: *mut c_void, _link: *mut pw::pw_impl_link) {
+unsafe extern "C" fn link_added(data: *mut c_void, link: *mut pw::pw_impl_link) {
     super::fence::fence((), || {
         // SAFETY: as in `port_destroyed`.
-        let watch = unsafe { &*(*data.cast::<PortWatch>()).watch };
-        watch.links.set(watch.links.get() + 1);
-        watch.signal.signal();
+        let (port, watch) =
+            unsafe { ((*data.cast::<PortWatch>()).port, &*(*data.cast::<PortWatch>()).watch) };
+        if watch.patch.link_added(port, link) {
+            watch.links.borrow_mut().push(link);
+            watch.signal.signal();
+        }
     });
 }
 
-unsafe extern "C" fn link_removed(data: *mut c_void, _link: *mut pw::pw_impl_link) {
+unsafe extern "C" fn link_removed(data: *mut c_void, link: *mut pw::pw_impl_link) {
     super::fence::fence((), || {
         // SAFETY: as in `port_destroyed`.
         let watch = unsafe { &*(*data.cast::<PortWatch>()).watch };
-        watch.links.set(watch.links.get().saturating_sub(1));
-        watch.signal.signal();
+        watch.patch.link_removed(link);
+        let mut links = watch.links.borrow_mut();
+        if let Some(place) = links.iter().position(|counted| *counted == link) {
+            links.swap_remove(place);
+            watch.signal.signal();
+        }
     });
 }

@@ -32,6 +32,11 @@ impl Pod {
         this
     }
 
+    /// The object, alive as long as `self`; null when it did not fit.
+    pub(super) fn as_ptr(&self) -> *mut spa::spa_pod {
+        self.pod
+    }
+
     /// The object reduced to what `filter` also allows; `None` when nothing is left. A null filter allows all.
     ///
     /// # Safety

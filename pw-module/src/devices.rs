@@ -1,0 +1,69 @@
+//! Device objects: one for every network device that has a node.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use wireloom_wanted::Node;
+
+use crate::ffi::{self, Context, Level, MainEvent};
+use crate::properties;
+
+/// All Device objects, by the stable id of the device.
+#[derive(Default)]
+pub(crate) struct Devices {
+    objects: BTreeMap<String, ffi::Device>,
+    /// What the agent says of devices, with or without a node.
+    told: BTreeMap<String, wireloom_wanted::Device>,
+}
+
+impl Devices {
+    /// The global id of the Device that `node` belongs to; it is made if there is none. `None` for a node of no device.
+    pub(crate) fn id_for(&mut self, node: &Node, context: &Context, changed: &Rc<MainEvent>) -> Option<u32> {
+        if node.device.is_empty() {
+            return None;
+        }
+        if self.objects.get(&node.device).is_none_or(|object| object.id().is_none()) {
+            let props = properties::device(&node.device, self.told.get(&node.device), node);
+            match ffi::Device::new(context, props, Rc::clone(changed)) {
+                Ok(object) => drop(self.objects.insert(node.device.clone(), object)),
+                Err(code) => {
+                    let error = std::io::Error::from_raw_os_error(-code);
+                    ffi::log(Level::Warn, &format!("PipeWire refused the device {}: {error}", node.device));
+                }
+            }
+        }
+        self.objects.get(&node.device).and_then(ffi::Device::id)
+    }
+
+    /// Takes over what the agent says of a device; `None`: nothing any more.
+    pub(crate) fn tell<'a>(
+        &mut self,
+        device: &str,
+        told: Option<wireloom_wanted::Device>,
+        mut nodes: impl Iterator<Item = &'a Node>,
+    ) {
+        match told {
+            Some(told) => drop(self.told.insert(device.to_owned(), told)),
+            None => drop(self.told.remove(device)),
+        }
+        let node = nodes.find(|node| node.device == device);
+        if let (Some(object), Some(node)) = (self.objects.get(device), node) {
+            object.update_properties(&properties::device(device, self.told.get(device), node));
+        }
+    }
+
+    /// Whether somebody has taken an object away that has nodes.
+    pub(crate) fn miss_one(&self) -> bool {
+        self.objects.values().any(|object| object.id().is_none())
+    }
+
+    /// Takes away the objects of devices that have no node any more.
+    pub(crate) fn keep<'a>(&mut self, nodes: impl Iterator<Item = &'a Node> + Clone) {
+        self.objects.retain(|device, _| nodes.clone().any(|node| node.device == *device));
+    }
+
+    /// Forgets what the agent said.
+    pub(crate) fn clear(&mut self) {
+        self.told.clear();
+    }
+}
