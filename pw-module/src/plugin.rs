@@ -198,9 +198,10 @@ impl Plugin {
         for (id, node) in std::mem::take(&mut self.arguments.nodes) {
             self.want_node(&id, node, true);
         }
+        let now = Instant::now();
+        self.patching.hear(now, &self.around.patch);
         self.read_inbox();
         self.remake();
-        let now = Instant::now();
         for slot in self.slots.values_mut() {
             slot.settle(now, &self.around);
         }

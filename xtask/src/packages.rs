@@ -41,6 +41,7 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "wireplumber", "the session manager that nodes must get along with"),
     package(Use::Studio, "dbus-daemon", "a private session bus for the agent"),
     package(Use::Test, "pipewire-pulse", "the sound server that applications of the desktop see"),
+    package(Use::Test, "pipewire-jack", "JACK clients as clients of PipeWire: they patch too"),
     package(Use::Test, "pulseaudio-utils", "pactl and paplay: such applications"),
     package(Use::Test, "linuxptp", "ptp4l: a PTP leader and follower that we did not write"),
     package(Use::Test, "ffmpeg", "another sender and receiver that we did not write"),

@@ -1,6 +1,7 @@
 //! What the virtual studio runs: built by cargo, and the module under the name that PipeWire looks for.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::Context;
 use wireloom_lab::Products;
@@ -24,7 +25,16 @@ pub fn build(steps: &mut Steps) -> anyhow::Result<Products> {
     steps.require("build module and programs", cargo(&["build", "--locked"]).args(selected))?;
     let folder = target_directory()?.join("debug");
     name_module(&folder)?;
+    steps.require("build the lab's JACK client", &mut jack_client(&folder))?;
     Ok(Products::new(folder))
+}
+
+/// Compiles the JACK client of the lab. It is C, because it opens whichever libjack it is run with.
+fn jack_client(folder: &Path) -> Command {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop/jack-patcher.c");
+    let mut command = Command::new("cc");
+    command.args(["-O1", "-g", "-Wall", "-Werror", "-o"]).arg(folder.join("wireloom-lab-jack")).arg(source);
+    command
 }
 
 /// Cargo writes underscores where PipeWire's modules have hyphens.

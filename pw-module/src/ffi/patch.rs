@@ -1,6 +1,6 @@
 //! What clients link to our nodes: real links are counted, those between other devices become virtual.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, c_int, c_void};
 use std::ptr::NonNull;
@@ -11,6 +11,7 @@ use pipewire_sys as pw;
 use wireloom_wanted::LinkEnd;
 
 use super::fence::fence;
+use super::interface::{empty_hook, remove_hook};
 use super::relay::Relay;
 use super::virtual_link::{Ends, Registry, VirtualLink, send_info};
 use super::{Context, Dictionary, MainEvent, pod};
@@ -48,6 +49,12 @@ pub(crate) enum PatchEvent {
 type Judge = Box<dyn Fn(&LinkEnd, &LinkEnd) -> Verdict>;
 type Asked = Box<dyn Fn(&Pair, bool) -> Result<Look, Refusal>>;
 
+/// A real link that is to become virtual, and the answer to its creator once it was given.
+struct Pending {
+    link: *mut pw::pw_impl_link,
+    answer: Option<(Pair, Option<Look>)>,
+}
+
 /// The links at the ports of all our nodes. At a fixed address (it lives in its `Rc`). Main loop only.
 pub(crate) struct Patch {
     registry: Registry,
@@ -58,7 +65,8 @@ pub(crate) struct Patch {
     ends: RefCell<HashMap<*mut pw::pw_impl_port, LinkEnd>>,
     ports: RefCell<BTreeMap<LinkEnd, NonNull<pw::pw_impl_port>>>,
     /// Real links that are to become virtual before they are negotiated.
-    pending: RefCell<Vec<*mut pw::pw_impl_link>>,
+    pending: RefCell<Vec<Pending>>,
+    hook: UnsafeCell<spa::spa_hook>,
     /// Boxed one by one: PipeWire keeps pointers to the hooks in them.
     #[expect(clippy::vec_box, reason = "a hook must stay where it is")]
     relays: RefCell<Vec<Box<Relay>>>,
@@ -78,8 +86,9 @@ impl Patch {
     ) -> Option<Rc<Self>> {
         // SAFETY: the context is alive.
         let queue = NonNull::new(unsafe { pw::pw_context_get_work_queue(context.as_ptr()) })?;
-        Some(Rc::new(Self {
-            registry: Registry { context: NonNull::new(context.as_ptr())?, version: context.version() },
+        let context = Registry { context: NonNull::new(context.as_ptr())?, version: context.version() };
+        let patch = Rc::new(Self {
+            registry: context,
             queue,
             bell,
             judge: Box::new(judge),
@@ -87,10 +96,22 @@ impl Patch {
             ends: RefCell::default(),
             ports: RefCell::default(),
             pending: RefCell::default(),
+            hook: UnsafeCell::new(empty_hook()),
             relays: RefCell::default(),
             links: RefCell::default(),
             events: Rc::default(),
-        }))
+        });
+        let data: *mut c_void = Rc::as_ptr(&patch).cast_mut().cast();
+        // SAFETY: hook and data stay at their address until `drop` removes the hook.
+        unsafe {
+            pw::pw_context_add_listener(
+                context.context.as_ptr(),
+                patch.hook.get(),
+                &raw const CONTEXT_EVENTS,
+                data,
+            );
+        }
+        Some(patch)
     }
 
     /// Whether there is such a port.
@@ -134,11 +155,22 @@ impl Patch {
         for (_, link) in self.links.borrow().iter().filter(|(drawn, _)| drawn == pair) {
             link.show(look);
         }
+        self.change_pending(pair, Some(look));
     }
 
     /// Takes a virtual link away.
     pub(crate) fn erase(&self, pair: &Pair) {
         drop(self.take_links(|drawn| drawn == pair));
+        self.change_pending(pair, None);
+    }
+
+    /// Changes what takes the place of a real link that still waits for it.
+    fn change_pending(&self, pair: &Pair, look: Option<&Look>) {
+        for (waiting, answer) in self.pending.borrow_mut().iter_mut().filter_map(|p| p.answer.as_mut()) {
+            if waiting == pair && answer.is_some() {
+                *answer = look.cloned();
+            }
+        }
     }
 
     /// Judges again all links between two of our ports that are real: what makes them virtual has changed.
@@ -187,7 +219,11 @@ impl Patch {
 
     /// A link leaves one of our ports.
     pub(super) fn link_removed(&self, link: *mut pw::pw_impl_link) {
-        self.pending.borrow_mut().retain(|pending| *pending != link);
+        if let Some(Pending { answer: Some((pair, Some(_))), .. }) = self.take_pending(link) {
+            // It went before it could become virtual; whether the other is drawn all the same is decided elsewhere.
+            self.events.borrow_mut().push(PatchEvent::Vanished(pair));
+            self.bell.signal();
+        }
         self.relays.borrow_mut().retain(|relay| relay.link() != link);
     }
 
@@ -209,24 +245,37 @@ impl Patch {
 
     /// Queues the conversion. The queue is first in, first out, and the link's own preparation comes later.
     fn convert_soon(&self, link: *mut pw::pw_impl_link) {
-        if self.pending.borrow().contains(&link) {
+        if self.pending.borrow().iter().any(|pending| pending.link == link) {
             return;
         }
-        self.pending.borrow_mut().push(link);
+        self.pending.borrow_mut().push(Pending { link, answer: None });
         let this: *mut c_void = std::ptr::from_ref(self).cast_mut().cast();
         // SAFETY: the queue lives as long as the context; the job is cancelled before `self` goes.
         unsafe { pw::pw_work_queue_add(self.queue.as_ptr(), this, 0, Some(convert), link.cast()) };
     }
 
-    /// Puts a virtual link in the place of a real one, or nothing.
-    fn convert(&self, link: NonNull<pw::pw_impl_link>) {
-        let still = {
-            let mut pending = self.pending.borrow_mut();
-            let before = pending.len();
-            pending.retain(|pending| *pending != link.as_ptr());
-            before != pending.len()
-        };
-        let Some(pair) = self.pair(link.as_ptr()).filter(|_| still) else { return };
+    fn take_pending(&self, link: *mut pw::pw_impl_link) -> Option<Pending> {
+        let mut pending = self.pending.borrow_mut();
+        let place = pending.iter().position(|pending| pending.link == link)?;
+        Some(pending.swap_remove(place))
+    }
+
+    /// A global was registered. If it is that of a pending link, its creator, who is bound to it by now and may wait for
+    /// no more than the end of its request, is answered at once.
+    fn answer_creator(&self, global: *mut pw::pw_global) {
+        // SAFETY: pending links are alive: they leave the list when they go.
+        let is_its = |p: &&Pending| unsafe { pw::pw_impl_link_get_global(p.link) } == global;
+        let found = self.pending.borrow().iter().filter(|p| p.answer.is_none()).find(is_its).map(|p| p.link);
+        let Some(link) = found else { return };
+        let answer = self.answer(link);
+        for pending in self.pending.borrow_mut().iter_mut().filter(|p| p.link == link) {
+            pending.answer.clone_from(&answer);
+        }
+    }
+
+    /// Asks whether the link may become virtual and tells its creator.
+    fn answer(&self, link: *mut pw::pw_impl_link) -> Option<(Pair, Option<Look>)> {
+        let (pair, link) = (self.pair(link)?, NonNull::new(link)?);
         let resources = resources(link);
         // Who made it was bound to it first; what the configuration made was not.
         let may = resources.first().is_none_or(|creator| may_meddle(*creator, link));
@@ -241,9 +290,16 @@ impl Patch {
                 }
             }
         }
+        Some((pair, answer.ok()))
+    }
+
+    /// Puts a virtual link in the place of a real one, or nothing.
+    fn convert(&self, link: NonNull<pw::pw_impl_link>) {
+        let Some(pending) = self.take_pending(link.as_ptr()) else { return };
+        let Some((pair, look)) = pending.answer.or_else(|| self.answer(link.as_ptr())) else { return };
         // SAFETY: alive: it was pending, and leaves that list when it goes. The queue runs this outside of its methods.
         unsafe { pw::pw_impl_link_destroy(link.as_ptr()) };
-        if let Ok(look) = answer {
+        if let Some(look) = look {
             self.draw(&pair, &look);
         }
         self.bell.signal();
@@ -259,7 +315,23 @@ impl Drop for Patch {
         let this: *mut c_void = std::ptr::from_mut(self).cast();
         // SAFETY: the queue is alive; the invalid id stands for all jobs of this object.
         unsafe { pw::pw_work_queue_cancel(self.queue.as_ptr(), this, spa::SPA_ID_INVALID) };
+        // SAFETY: the hook is ours; nobody else borrows it on this thread.
+        remove_hook(unsafe { &mut *self.hook.get() });
     }
+}
+
+static CONTEXT_EVENTS: pw::pw_context_events = {
+    // SAFETY: a table of optional functions may be zero: version 0 and nothing set.
+    let mut table: pw::pw_context_events = unsafe { std::mem::zeroed() };
+    table.global_added = Some(global_added);
+    table
+};
+
+unsafe extern "C" fn global_added(patch: *mut c_void, global: *mut pw::pw_global) {
+    fence((), || {
+        // SAFETY: the patch removes its hook before it goes.
+        unsafe { &*patch.cast::<Patch>() }.answer_creator(global);
+    });
 }
 
 unsafe extern "C" fn convert(patch: *mut c_void, link: *mut c_void, _res: c_int, _id: u32) {

@@ -140,6 +140,13 @@ impl<'a> PipeWire<'a> {
         }))
     }
 
+    /// All links, as `pw-dump` shows them.
+    pub fn links(&self) -> anyhow::Result<Vec<Value>> {
+        let dump = self.dump()?;
+        let objects = dump.as_array().context("pw-dump prints a list")?;
+        Ok(objects.iter().filter(|object| object["type"] == "PipeWire:Interface:Link").cloned().collect())
+    }
+
     /// Waits for the node with this `node.name` and at least `outputs` and `inputs` ports.
     pub fn wait_for_node(
         &mut self,

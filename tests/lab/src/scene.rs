@@ -78,6 +78,18 @@ pub fn receive_node(stream: &RtpStream, description: &str, latency: u32) -> Node
     }
 }
 
+/// The metadata contract's description of a receiver of another device, which nobody of this computer sends to.
+pub fn remote_receiver(device: &str, description: &str, channels: usize, direct: &[&str]) -> Node {
+    let like = receive_node(&RtpStream::standard(1, channels), description, 144);
+    Node {
+        direction: Direction::Transmit,
+        device: device.to_owned(),
+        legs: Vec::new(),
+        direct: direct.iter().map(|token| (*token).to_owned()).collect(),
+        ..like
+    }
+}
+
 /// The same for a slot of this computer that transmits `stream`, announced and therefore always sending.
 pub fn transmit_node(stream: &RtpStream, description: &str) -> Node {
     let receive = receive_node(stream, description, 144);

@@ -15,10 +15,12 @@ mod realtime;
 mod receive;
 mod reload;
 mod restarts;
+mod route_links;
 mod silence;
 mod stock;
 mod transmit;
 mod two_hosts;
+mod virtual_links;
 mod why;
 
 use crate::products::Products;
@@ -99,6 +101,16 @@ pub const CHECKS: &[Check] = &[
         name: "desktop",
         about: "WirePlumber and Pulse take a desktop node for a device, never for the default",
         run: desktop::run,
+    },
+    Check {
+        name: "virtual-links",
+        about: "a link between two other devices is a route of theirs, and takes no packet here",
+        run: virtual_links::run,
+    },
+    Check {
+        name: "route-links",
+        about: "links follow routes made elsewhere, and only a person withdraws one",
+        run: route_links::run,
     },
     Check {
         name: "restarts",

@@ -1,0 +1,57 @@
+//! A patchbay of the lab without a window: draws and removes links as programs do that use libpipewire.
+//!
+//! What it sees it prints, a line each; what takes time goes on until the input ends.
+#![forbid(unsafe_code)]
+
+mod keys;
+mod native;
+
+use clap::Parser;
+
+/// Draws and removes links.
+#[derive(Parser)]
+enum Arguments {
+    /// Draws a link between two ports (global ids) with a program that stays: prints `client ID`, then, after a line of
+    /// input, each `state STATE`, `error CODE TEXT` and `removed`.
+    Link {
+        /// Global id of the output port.
+        output: u32,
+        /// Global id of the input port.
+        input: u32,
+        /// The link outlives the program.
+        #[arg(long)]
+        linger: bool,
+    },
+    /// Destroys a global object.
+    Destroy {
+        /// Its id.
+        id: u32,
+    },
+    /// Destroys an object and, in the same breath, another: `registry.destroy` twice without a look in between.
+    DestroyBoth {
+        /// The first one's id.
+        first: u32,
+        /// The second one's.
+        second: u32,
+    },
+    /// In the agent's place: prints `KEY VALUE` for every key of the metadata object `wireloom` that is set and `KEY` for
+    /// every one that is removed, and does what each line of input says in the same way.
+    Keys,
+    /// Watches links: prints `+ID OUTPUT-PORT INPUT-PORT RELAY` for each that comes, `=ID STATE` for each state and `-ID`
+    /// for each that goes, and destroys what comes between the two ports of `--never`.
+    Watch {
+        /// Output and input port of a link that must not be.
+        #[arg(long, num_args = 2)]
+        never: Vec<u32>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse() {
+        Arguments::Link { output, input, linger } => native::link(output, input, linger),
+        Arguments::Destroy { id } => native::destroy(&[id]),
+        Arguments::DestroyBoth { first, second } => native::destroy(&[first, second]),
+        Arguments::Keys => keys::run(),
+        Arguments::Watch { never } => native::watch(never.first().copied().zip(never.get(1).copied())),
+    }
+}
