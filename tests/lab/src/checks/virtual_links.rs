@@ -17,6 +17,8 @@ use crate::wait::{self, SOON};
 
 /// Packets of the stream that pass by while a virtual link stands: two seconds of them.
 const PASSING: usize = 2_000;
+/// What WirePlumber leaves a sandboxed program (`PW_PERM_R | PW_PERM_X`, pipewire/permission.h).
+const READ_AND_EXECUTE: &str = "0x140";
 
 /// A link between two other devices, drawn and removed by every kind of program: it is there for all of them, shows how
 /// the route is, and no packet of the stream is taken; a recorder beside it gets its audio all the same.
@@ -309,7 +311,7 @@ impl Bench<'_> {
         let log = client.log();
         let id =
             log.lines().find_map(|line| line.strip_prefix("client ")).context("the client knows its id")?;
-        self.host.run("timeout", ["20", "pw-cli", "--", "permissions", id, "-1", "r-x"])?;
+        self.host.run("timeout", ["20", "pw-cli", "--", "permissions", id, "-1", READ_AND_EXECUTE])?;
         let mut input = client.stdin().context("a piped input")?;
         input.write_all(b"draw\n")?;
         client.says("error -1 ", SOON)?;
