@@ -9,7 +9,7 @@ use crate::scene;
 use crate::studio::Studio;
 
 /// No client can unload a daemon's module, so a host program of a few lines does: it loads the module, runs its loop,
-/// unloads it, again and again, also with the context going first; under valgrind, which sees every wrong access and
+/// unloads it, again and again, with a virtual link alive, also with the context going first; under valgrind, which sees every wrong access and
 /// every byte that is left.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
@@ -17,9 +17,12 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
     let program = compile::c_source("load-host.c", computer.directory(), &flags)?;
     let stream = RtpStream::standard(1, 2);
+    let mut heard = scene::receive_node(&stream, "Lab", 144);
+    (heard.device, heard.direct) = ("d-lab".to_owned(), vec!["common".to_owned()]);
     let nodes = BTreeMap::from([
-        ("lab.tx", scene::receive_node(&stream, "Lab", 144)),
+        ("lab.tx", heard),
         ("lab.rx", scene::transmit_node(&stream, "Lab")),
+        ("rack.rx", scene::remote_receiver("d-rack", "Rack", 2, &["common"])),
     ]);
     let configuration = computer.directory().join("load-host.conf");
     std::fs::write(
