@@ -13,14 +13,23 @@ use crate::refusal::Refusal;
 use crate::steps::{Outcome, Steps};
 use crate::{matrix, products, setup};
 
+/// How long a check may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// As long as it needs to find what is broken.
+    Usual,
+    /// Minutes, where that shows more.
+    Thorough,
+}
+
 /// Runs the checks with these names, or all. Errors: one failed, or there is none of that name.
-pub fn run(names: &[String]) -> anyhow::Result<()> {
+pub fn run(names: &[String], depth: Depth) -> anyhow::Result<()> {
     let chosen = choose(names)?;
     setup::run(Use::Test)?;
     let mut steps = Steps::new();
     ask_permission()?;
     let products = products::build(&mut steps)?;
-    run_checks(&mut steps, &chosen, &products);
+    run_checks(&mut steps, &chosen, &products, depth);
     steps.finish()
 }
 
@@ -41,12 +50,18 @@ pub fn list() {
 }
 
 /// Runs each check as a step.
-pub fn run_checks(steps: &mut Steps, checks: &[&Check], products: &Products) {
-    run_checks_in(steps, checks, products, None);
+pub fn run_checks(steps: &mut Steps, checks: &[&Check], products: &Products, depth: Depth) {
+    run_checks_in(steps, checks, products, depth, None);
 }
 
 /// Runs each check as a step, in another root file system if one is given.
-pub fn run_checks_in(steps: &mut Steps, checks: &[&Check], products: &Products, root: Option<&Path>) {
+pub fn run_checks_in(
+    steps: &mut Steps,
+    checks: &[&Check],
+    products: &Products,
+    depth: Depth,
+    root: Option<&Path>,
+) {
     for check in checks {
         let place = if root.is_some() { "lab of the next release" } else { "lab" };
         let name = format!("{place} {}: {}", check.name, check.about);
@@ -54,8 +69,11 @@ pub fn run_checks_in(steps: &mut Steps, checks: &[&Check], products: &Products, 
         let mut interrupted = false;
         steps.step(&name, |_| {
             let folder = products.folder().as_os_str();
-            let arguments =
-                ["lab".as_ref(), "--inside".as_ref(), check.name.as_ref(), "--products".as_ref(), folder];
+            let mut arguments =
+                vec!["lab".as_ref(), "--inside".as_ref(), check.name.as_ref(), "--products".as_ref(), folder];
+            if depth == Depth::Thorough {
+                arguments.push("--thorough".as_ref());
+            }
             match isolation::run_in(root, &arguments) {
                 Ok(Ending::Exit { code: 0, report }) => Outcome::Passed(report),
                 Ok(Ending::Exit { code, report }) if report.is_empty() => {
@@ -76,9 +94,10 @@ pub fn run_checks_in(steps: &mut Steps, checks: &[&Check], products: &Products, 
 }
 
 /// Runs one check where we are; only inside of a studio.
-pub fn run_inside(name: &str, products: PathBuf) -> anyhow::Result<()> {
+pub fn run_inside(name: &str, products: PathBuf, depth: Depth) -> anyhow::Result<()> {
     let check = find(name).context("no such check")?;
-    let outcome = Studio::new().and_then(|mut studio| {
+    let outcome = Studio::new().and_then(|studio| {
+        let mut studio = if depth == Depth::Thorough { studio.thorough() } else { studio };
         (check.run)(&mut studio, &Products::new(products))
             .map_err(|error| anyhow!("{error:#}\n{}", studio.logs()))
     });

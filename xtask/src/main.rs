@@ -71,6 +71,9 @@ enum Task {
         /// Runs them with the PipeWire of the next Debian release (as root; makes its root file system).
         #[arg(long, conflicts_with_all = ["names", "list"])]
         next_release: bool,
+        /// Takes minutes where that shows more, as `test --full` does.
+        #[arg(long, conflicts_with_all = ["list", "next_release"])]
+        thorough: bool,
         #[arg(long, hide = true, requires = "products")]
         inside: Option<String>,
         #[arg(long, hide = true)]
@@ -92,9 +95,9 @@ fn main() -> ExitCode {
         Task::Demo { keep, .. } => demo::run(keep),
         Task::Test { full } => test::run(full),
         Task::Dist { check } => dist::run(check),
-        Task::Lab { inside: Some(name), products: Some(products), .. } => {
+        Task::Lab { inside: Some(name), products: Some(products), thorough, .. } => {
             // What went wrong is in the report; printed here too it would disturb the outer program's lines.
-            return if lab::run_inside(&name, products).is_ok() {
+            return if lab::run_inside(&name, products, depth(thorough)).is_ok() {
                 ExitCode::SUCCESS
             } else {
                 ExitCode::FAILURE
@@ -105,7 +108,7 @@ fn main() -> ExitCode {
             Ok(())
         }
         Task::Lab { next_release: true, .. } => lab::run_next_release(),
-        Task::Lab { names, .. } => lab::run(&names),
+        Task::Lab { names, thorough, .. } => lab::run(&names, depth(thorough)),
         Task::Bench { quick } => bench::run(quick),
     };
     match outcome {
@@ -115,4 +118,8 @@ fn main() -> ExitCode {
             ExitCode::from(refusal::exit_code(&error))
         }
     }
+}
+
+fn depth(thorough: bool) -> lab::Depth {
+    if thorough { lab::Depth::Thorough } else { lab::Depth::Usual }
 }

@@ -22,6 +22,6 @@ pub fn run(steps: &mut Steps, products: &Products) {
     });
     if made {
         let checks: Vec<&Check> = CHECKS.iter().filter_map(|name| find(name)).collect();
-        lab::run_checks_in(steps, &checks, products, Some(&next_release::folder()));
+        lab::run_checks_in(steps, &checks, products, lab::Depth::Usual, Some(&next_release::folder()));
     }
 }

@@ -3,6 +3,7 @@
 use wireloom_lab::checks::CHECKS;
 
 use crate::cargo::{cargo, host_target, metadata};
+use crate::lab::Depth;
 use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
 use crate::{lab, licences, matrix, packaging, products, rules, setup, targets};
@@ -41,7 +42,8 @@ pub fn run(full: bool) -> anyhow::Result<()> {
     match lab::ask_permission() {
         Ok(()) => match products::build(&mut steps) {
             Ok(products) => {
-                lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products);
+                let depth = if full { Depth::Thorough } else { Depth::Usual };
+                lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products, depth);
                 if full {
                     matrix::run(&mut steps, &products);
                 }

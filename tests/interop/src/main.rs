@@ -27,6 +27,9 @@ struct Arguments {
     /// Frames of latency that it asks the graph for.
     #[arg(long, default_value_t = 256)]
     latency: u32,
+    /// `node.group`: it runs with the driver of that group, unless what it is linked to has a better one.
+    #[arg(long)]
+    group: Option<String>,
     #[command(subcommand)]
     role: Role,
 }
@@ -50,6 +53,9 @@ enum Role {
         /// Frames in a packet.
         #[arg(long)]
         packet: usize,
+        /// A tone of so many hertz at half of full scale instead of the code.
+        #[arg(long)]
+        tone: Option<u32>,
     },
     /// Plays a position code that starts with its frame 0 in the first cycle.
     Play {
@@ -57,6 +63,18 @@ enum Role {
         #[arg(long, default_value_t = 24, value_parser = bits)]
         bits: u32,
     },
+}
+
+/// `frames` frames of a tone, the same on each channel, as big-endian integers of 24 bits.
+fn tone(hz: u32, channels: u32, first: u64, frames: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(frames * channels as usize * 3);
+    for frame in first..first + frames as u64 {
+        let sample = wireloom_tone::sample(frame, hz, stream::RATE, 0.5) * 8_388_608.0;
+        for _ in 0..channels {
+            bytes.extend_from_slice(&(sample.round() as i32).to_be_bytes()[1..]);
+        }
+    }
+    bytes
 }
 
 fn bits(text: &str) -> Result<u32, String> {
@@ -69,11 +87,15 @@ fn bits(text: &str) -> Result<u32, String> {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { name, channels, latency, role } = Arguments::parse();
-    let client = stream::Client { name, channels, latency };
+    let Arguments { name, channels, latency, group, role } = Arguments::parse();
+    let client = stream::Client { name, channels, latency, group };
     match role {
-        Role::Pace { bits, ppm, packet } => {
-            pacer::run(&PositionCode::new(bits, client.channels as usize), packet, ppm)
+        Role::Pace { bits, ppm, packet, tone: None } => {
+            let code = PositionCode::new(bits, client.channels as usize);
+            pacer::run(|first| code.network_bytes(first, packet), packet, ppm)
+        }
+        Role::Pace { ppm, packet, tone: Some(hz), .. } => {
+            pacer::run(|first| tone(hz, client.channels, first, packet), packet, ppm)
         }
         Role::Record { file } => recorder::run(&client, &file),
         Role::Play { bits } => player::run(&client, PositionCode::new(bits, client.channels as usize)),

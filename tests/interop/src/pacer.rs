@@ -3,10 +3,9 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use wireloom_clock_page::raw_now;
-use wireloom_lab::PositionCode;
 
-/// Writes until nobody reads.
-pub fn run(code: &PositionCode, packet: usize, ppm: f64) -> anyhow::Result<()> {
+/// Writes the packets of `packet` frames that `bytes` makes, by their first frame, until nobody reads.
+pub fn run(bytes: impl Fn(u64) -> Vec<u8>, packet: usize, ppm: f64) -> anyhow::Result<()> {
     ensure!((1..=4800).contains(&packet), "a packet has 1 to 4800 frames, not {packet}");
     ensure!(ppm.abs() < 1000.0, "a clock that is {ppm} ppm off is none");
     let frame_ns = 1e9 / 48_000.0 / (1.0 + ppm * 1e-6);
@@ -14,7 +13,7 @@ pub fn run(code: &PositionCode, packet: usize, ppm: f64) -> anyhow::Result<()> {
     let start = raw_now();
     let mut frame = 0;
     loop {
-        let written = output.write_all(&code.network_bytes(frame, packet)).and_then(|()| output.flush());
+        let written = output.write_all(&bytes(frame)).and_then(|()| output.flush());
         match written {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             other => other?,

@@ -24,6 +24,8 @@ pub struct Client {
     pub channels: u32,
     /// Frames of latency to ask for.
     pub latency: u32,
+    /// `node.group`, if it has one.
+    pub group: Option<String>,
 }
 
 impl Client {
@@ -32,13 +34,16 @@ impl Client {
         pipewire::init();
         let context = ContextRc::new(main_loop, None)?;
         let core = context.connect_rc(None).context("connecting to PipeWire")?;
-        let properties = properties! {
+        let mut properties = properties! {
             *pipewire::keys::NODE_NAME => self.name.as_str(),
             *pipewire::keys::MEDIA_TYPE => "Audio",
             *pipewire::keys::NODE_LATENCY => format!("{}/{RATE}", self.latency),
             "node.autoconnect" => "false",
             "adapter.auto-port-config" => "{ mode = dsp position = preserve }",
         };
+        if let Some(group) = &self.group {
+            properties.insert("node.group", group.as_str());
+        }
         Ok(StreamRc::new(core, &self.name, properties)?)
     }
 

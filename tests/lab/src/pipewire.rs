@@ -13,6 +13,9 @@ use crate::recording::Recording;
 use crate::signal::PositionCode;
 use crate::wait::{self, SOON};
 
+/// Name and group of what stands for a sound card.
+pub const SOUND_CARD: &str = "sound-card";
+
 /// How a private PipeWire daemon differs from the lab's usual one.
 #[derive(Debug, Clone)]
 pub struct PipeWireOptions {
@@ -26,6 +29,9 @@ pub struct PipeWireOptions {
     pub sinks: Vec<String>,
     /// Whether there is a driver for nodes that have none of their own.
     pub dummy_driver: bool,
+    /// Whether there is a driver on the machine's own clock, as that of a sound card would be, which drives what is
+    /// linked to a client in its group, [`SOUND_CARD`], the network's nodes too.
+    pub sound_card: bool,
     /// Variables of the daemon's environment.
     pub environment: Vec<(String, OsString)>,
 }
@@ -38,6 +44,7 @@ impl Default for PipeWireOptions {
             modules: Vec::new(),
             sinks: Vec::new(),
             dummy_driver: true,
+            sound_card: false,
             environment: Vec::new(),
         }
     }
@@ -171,8 +178,22 @@ impl<'a> PipeWire<'a> {
 
     /// Starts the lab's own client, which records in the graph's cycle and links nothing by itself.
     pub fn recorder(&mut self, products: &Products, name: &str, channels: usize) -> anyhow::Result<Recorder> {
+        self.recorder_in(products, name, channels, None)
+    }
+
+    /// The same in a `node.group`.
+    pub fn recorder_in(
+        &mut self,
+        products: &Products,
+        name: &str,
+        channels: usize,
+        group: Option<&str>,
+    ) -> anyhow::Result<Recorder> {
         let file = self.host.directory().join(format!("{name}.f32"));
-        let process = self.client(products, name, channels, ["record".as_ref(), file.as_os_str()])?;
+        let group = group.map(|group| format!("--group={group}"));
+        let role = ["record".as_ref(), file.as_os_str()];
+        let arguments: Vec<&OsStr> = group.iter().map(AsRef::as_ref).chain(role).collect();
+        let process = self.client(products, name, channels, &arguments)?;
         let node = self.wait_for_node(name, 0, channels, SOON)?;
         Ok(Recorder { process, node, file, channels })
     }
@@ -185,7 +206,7 @@ impl<'a> PipeWire<'a> {
         code: &PositionCode,
     ) -> anyhow::Result<(Process, GraphNode)> {
         let bits = format!("--bits={}", code.bits());
-        let process = self.client(products, name, code.channels(), ["play".as_ref(), OsStr::new(&bits)])?;
+        let process = self.client(products, name, code.channels(), &["play".as_ref(), OsStr::new(&bits)])?;
         let node = self.wait_for_node(name, code.channels(), 0, SOON)?;
         Ok((process, node))
     }
@@ -195,10 +216,10 @@ impl<'a> PipeWire<'a> {
         products: &Products,
         name: &str,
         channels: usize,
-        role: [&OsStr; 2],
+        arguments: &[&OsStr],
     ) -> anyhow::Result<Process> {
         let mut command = self.host.device_command(products.program("wireloom-lab-client"));
-        command.args(["--name", name, "--channels", &channels.to_string()]).args(role);
+        command.args(["--name", name, "--channels", &channels.to_string()]).args(arguments);
         self.host.start(name, command)
     }
 
@@ -281,6 +302,14 @@ context.modules = [
             text.push_str(
                 "    { factory = spa-node-factory args = { factory.name = support.node.driver node.name = Dummy-Driver \
                  node.group = pipewire.dummy priority.driver = 20000 } }\n",
+            );
+        }
+        if self.sound_card {
+            // Above ours, which has 100000.
+            let _ = writeln!(
+                text,
+                "    {{ factory = spa-node-factory args = {{ factory.name = support.node.driver \
+                 node.name = {SOUND_CARD} node.group = {SOUND_CARD} priority.driver = 200000 }} }}"
             );
         }
         text.push_str("]\n");

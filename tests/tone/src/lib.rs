@@ -186,6 +186,11 @@ impl Judge {
         self.waiting = waiting;
     }
 
+    /// What follows does not go on from what came before.
+    pub fn part(&mut self) {
+        self.waiting.clear();
+    }
+
     fn add(&mut self, block: &[f32]) {
         let Some(fit) = Fit::new(block, self.hz / self.rate) else {
             self.no_tone = true;
@@ -285,6 +290,16 @@ mod tests {
         let mut judge = Judge::new(1000.0, RATE);
         samples.chunks(37).for_each(|piece| judge.push(piece));
         assert_eq!(judge.finish(), Purity::new(&samples, 1000.0, RATE));
+    }
+
+    #[test]
+    fn parts_need_not_fit_together() {
+        let mut judge = Judge::new(1000.0, RATE);
+        judge.push(&tone(1000.0, 1));
+        judge.part();
+        judge.push(&tone(1000.0, 1)[17..]);
+        let found = judge.finish().expect("a tone");
+        assert!(found.worst_db < -140.0, "{found}");
     }
 
     #[test]

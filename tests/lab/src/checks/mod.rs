@@ -17,6 +17,7 @@ mod reload;
 mod restarts;
 mod route_links;
 mod silence;
+mod sound_card;
 mod stock;
 mod transmit;
 mod two_hosts;
@@ -79,6 +80,11 @@ pub const CHECKS: &[Check] = &[
         name: "leader-loss",
         about: "the clock's leader dies, the next one takes over, and nothing is heard of it",
         run: leader_loss::run,
+    },
+    Check {
+        name: "sound-card",
+        about: "a tone on a clock 100 ppm off comes pure out of a sound card's graph",
+        run: sound_card::run,
     },
     Check {
         name: "discovery",

@@ -43,6 +43,28 @@ pub fn paced_sender(
     stream: &RtpStream,
     ppm: f64,
 ) -> anyhow::Result<PacedSender> {
+    paced(host, products, stream, ppm, &[])
+}
+
+/// The same with a tone of `hz` hertz at half of full scale on every channel.
+pub fn paced_tone(
+    host: &Host,
+    products: &Products,
+    stream: &RtpStream,
+    ppm: f64,
+    hz: u32,
+) -> anyhow::Result<PacedSender> {
+    ensure!(stream.encoding == Encoding::L24, "the pacer makes tones of 24 bits");
+    paced(host, products, stream, ppm, &[format!("--tone={hz}")])
+}
+
+fn paced(
+    host: &Host,
+    products: &Products,
+    stream: &RtpStream,
+    ppm: f64,
+    further: &[String],
+) -> anyhow::Result<PacedSender> {
     ensure!(matches!(stream.encoding, Encoding::L16 | Encoding::L24), "the pacer paces L16 and L24 only");
     let (reader, writer) = std::io::pipe()?;
     let mut pacer = host.device_command(products.program("wireloom-lab-client"));
@@ -50,7 +72,8 @@ pub fn paced_sender(
         .args(["--name", "pacer", "--channels", &stream.channels.to_string(), "pace"])
         .arg(format!("--bits={}", stream.bits()))
         .arg(format!("--ppm={ppm}"))
-        .arg(format!("--packet={}", stream.samples_per_packet));
+        .arg(format!("--packet={}", stream.samples_per_packet))
+        .args(further);
     let gstreamer = sender_command(host, stream, false);
     Ok(PacedSender {
         pacer: host.start_piped("pacer", pacer, None, Some(writer.into()))?,
