@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
-use wireloom_lab::checks::{CHECKS, Check, find};
+use wireloom_lab::checks::{CHECKS, Check, FULL, find};
 use wireloom_lab::isolation::{self, Ending, Permission};
 use wireloom_lab::{Products, Studio};
 
 use crate::packages::Use;
 use crate::refusal::Refusal;
 use crate::steps::{Outcome, Steps};
-use crate::{matrix, products, setup};
+use crate::{matrix, products, setup, tools};
 
 /// How long a check may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,10 +25,14 @@ pub enum Depth {
 /// Runs the checks with these names, or all. Errors: one failed, or there is none of that name.
 pub fn run(names: &[String], depth: Depth) -> anyhow::Result<()> {
     let chosen = choose(names)?;
-    setup::run(Use::Test)?;
+    let full = chosen.iter().any(|check| FULL.iter().any(|full| full.name == check.name));
+    setup::run(if full { Use::Everything } else { Use::Test })?;
     let mut steps = Steps::new();
     ask_permission()?;
     let products = products::build(&mut steps)?;
+    if full {
+        tools::helvum(&mut steps, &products);
+    }
     run_checks(&mut steps, &chosen, &products, depth);
     steps.finish()
 }
@@ -44,7 +48,7 @@ pub fn run_next_release() -> anyhow::Result<()> {
 
 /// Prints the names and what they are about.
 pub fn list() {
-    for check in CHECKS {
+    for check in CHECKS.iter().chain(FULL) {
         println!("{:<12} {}", check.name, check.about);
     }
 }
@@ -132,7 +136,7 @@ fn choose(names: &[String]) -> anyhow::Result<Vec<&'static Check>> {
         match find(name) {
             Some(check) => chosen.push(check),
             None => {
-                let known: Vec<&str> = CHECKS.iter().map(|check| check.name).collect();
+                let known: Vec<&str> = CHECKS.iter().chain(FULL).map(|check| check.name).collect();
                 bail!("there is no check called {name}; there are {}", known.join(", "));
             }
         }

@@ -21,6 +21,7 @@ mod setup;
 mod steps;
 mod targets;
 mod test;
+mod tools;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -1,12 +1,12 @@
 //! `cargo xtask test`: everything that must hold, each step with its duration.
 
-use wireloom_lab::checks::CHECKS;
+use wireloom_lab::checks::{CHECKS, FULL};
 
 use crate::cargo::{cargo, host_target, metadata};
 use crate::lab::Depth;
 use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
-use crate::{lab, licences, matrix, packaging, products, rules, setup, targets};
+use crate::{lab, licences, matrix, packaging, products, rules, setup, targets, tools};
 
 /// Runs every check that exists. Errors: any of them failed.
 pub fn run(full: bool) -> anyhow::Result<()> {
@@ -45,6 +45,9 @@ pub fn run(full: bool) -> anyhow::Result<()> {
                 let depth = if full { Depth::Thorough } else { Depth::Usual };
                 lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products, depth);
                 if full {
+                    if tools::helvum(&mut steps, &products) {
+                        lab::run_checks(&mut steps, &FULL.iter().collect::<Vec<_>>(), &products, depth);
+                    }
                     matrix::run(&mut steps, &products);
                 }
             }

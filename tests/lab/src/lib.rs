@@ -22,6 +22,7 @@ mod process;
 mod products;
 mod recording;
 pub mod scene;
+mod screen;
 mod signal;
 mod stand_in;
 mod studio;

@@ -22,6 +22,11 @@ impl Products {
         self.folder.join(name)
     }
 
+    /// A program that we did not write and no distribution has, built beside ours.
+    pub fn tool(&self, path: &str) -> PathBuf {
+        self.folder.join("../tools").join(path)
+    }
+
     /// The folder itself.
     pub fn folder(&self) -> &Path {
         &self.folder

@@ -19,6 +19,11 @@ impl Recording {
         Self { samples, channels, rate: None }
     }
 
+    /// Only its first `frames` frames.
+    pub fn truncate(&mut self, frames: usize) {
+        self.samples.truncate(frames * self.channels);
+    }
+
     /// Reads a WAV file of 32-bit floats. One whose writer has not finished it is read as far as it goes.
     pub fn from_wav(path: &Path) -> anyhow::Result<Self> {
         let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;

@@ -10,6 +10,7 @@ mod latency;
 mod leader_loss;
 mod network;
 mod panic;
+mod patchbays;
 mod peers;
 mod realtime;
 mod receive;
@@ -133,10 +134,25 @@ pub const CHECKS: &[Check] = &[
         about: "an announced stream is sent while nothing is linked, also after its node was destroyed",
         run: silence::run,
     },
+    Check {
+        name: "patchbays",
+        about: "pw-link, JACK and qpwgraph's window start and stop the sound of the network",
+        run: patchbays::run,
+    },
     Check { name: "why", about: "each fault that silences a stream is said for what it is", run: why::run },
 ];
 
+/// Checks of a full run only: what they need takes long to build.
+pub const FULL: &[Check] = &[Check {
+    name: "helvum",
+    about: "Helvum's window starts and stops the sound of the network",
+    run: patchbays::helvum,
+}];
+
+/// Helvum as `cargo install` leaves it, below the folder of tools; version included.
+pub const HELVUM: &str = "helvum-0.4.99/bin/helvum";
+
 /// Finds a check by name.
 pub fn find(name: &str) -> Option<&'static Check> {
-    CHECKS.iter().find(|check| check.name == name)
+    CHECKS.iter().chain(FULL).find(|check| check.name == name)
 }
