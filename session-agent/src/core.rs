@@ -12,9 +12,11 @@ use wireloom_clock_page::Line;
 use wireloom_units::Nanos;
 
 use crate::clock_watch::ClockWatch;
+use crate::executor::{Executors, Told};
 use crate::interfaces::{self, Bell};
 use crate::lock::ActiveLock;
-use crate::model::{ClockFacts, GraphEvent, GraphOp, Model};
+use crate::model::{ClockFacts, GraphEvent, Model};
+use crate::pipewire_thread::PipeWireOp;
 use crate::request::Request;
 use crate::sap_senders::SapSenders;
 use crate::sap_sockets::{Datagram, SapSockets};
@@ -38,7 +40,8 @@ pub struct Ends {
     pub requests: mpsc::Receiver<Request>,
     pub datagrams: mpsc::Receiver<Datagram>,
     pub graph: mpsc::Receiver<GraphEvent>,
-    pub ops: pipewire::channel::Sender<GraphOp>,
+    pub told: mpsc::Receiver<Told>,
+    pub ops: pipewire::channel::Sender<PipeWireOp>,
     pub worlds: watch::Sender<Arc<World>>,
 }
 
@@ -51,6 +54,7 @@ pub struct Driver {
     pub lock: ActiveLock,
     pub state_file: PathBuf,
     pub senders: SapSenders,
+    pub executors: Executors,
     /// Interfaces on which joining failed last time.
     pub failed: BTreeSet<u32>,
     pub clock_seen: Vec<String>,
@@ -93,6 +97,14 @@ impl Driver {
                     for _ in 1..BATCH {
                         let Ok(datagram) = ends.datagrams.try_recv() else { break };
                         changed |= self.hear(&datagram);
+                    }
+                }
+                Some(told) = ends.told.recv() => {
+                    let now = self.clock.now();
+                    self.model.handle_told(now, told);
+                    for _ in 1..BATCH {
+                        let Ok(told) = ends.told.try_recv() else { break };
+                        self.model.handle_told(now, told);
                     }
                 }
                 _ = clock_look.tick() => changed = self.look_at_clock(),
@@ -139,7 +151,15 @@ impl Driver {
         self.model.handle_active(self.lock.hold());
         self.model.settle(now);
         while let Some(op) = self.model.poll_graph() {
-            let _ = ends.ops.send(op); // the thread lives as long as the process
+            let _ = ends.ops.send(PipeWireOp::Write(op)); // the thread lives as long as the process
+        }
+        while let Some(op) = self.model.poll_link() {
+            let _ = ends.ops.send(PipeWireOp::Link(op));
+        }
+        while let Some(order) = self.model.poll_order() {
+            if let Err(answer) = self.executors.give(order) {
+                self.model.handle_told(now, answer);
+            }
         }
         if self.model.poll_rejoin() {
             self.sockets.leave_all();

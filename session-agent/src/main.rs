@@ -8,6 +8,8 @@ mod bus;
 mod clock_watch;
 mod config;
 mod core;
+#[allow(dead_code)] // each protocol task uses its part
+mod executor;
 mod interfaces;
 mod lock;
 mod model;
@@ -111,6 +113,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let (graph_sender, graph) = mpsc::channel(1024);
     let (ops, ops_receiver) = pipewire::channel::channel();
     pipewire_thread::start(graph_sender, ops_receiver).context("starting the PipeWire thread")?;
+    let (executors, told) = executor::Executors::new();
     let (worlds, world_receiver) = watch::channel(world);
 
     let objects = bus::publish(bus.clone(), handle, world_receiver.clone(), applied_sender);
@@ -124,6 +127,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         lock,
         state_file,
         senders: sap_senders::SapSenders::default(),
+        executors,
         failed: BTreeSet::new(),
         clock_seen: Vec::new(),
         world_at: Nanos::ZERO,
@@ -150,7 +154,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         }
     };
     info!("ready");
-    driver.run(core::Ends { requests, datagrams, graph, ops, worlds }, stop).await;
+    driver.run(core::Ends { requests, datagrams, graph, told, ops, worlds }, stop).await;
     anyhow::ensure!(
         !lost.load(std::sync::atomic::Ordering::Relaxed),
         "stopped because the session bus is gone"

@@ -14,6 +14,7 @@ mod known;
 mod node;
 mod own;
 mod requests;
+mod routes;
 mod settle;
 mod show;
 mod stream_state;
@@ -32,6 +33,7 @@ use wireloom_units::Nanos;
 pub use facts::{ClockFacts, InterfaceFacts};
 pub use graph::{GraphEvent, GraphOp};
 use known::Known;
+pub use routes::{GraphObject, LinkOp};
 
 use crate::settings::Settings;
 use crate::store::{Saved, SavedStream};
@@ -67,6 +69,7 @@ pub struct Model {
     graph: graph::Mirror,
     watch_until: Option<Nanos>,
     jobs: jobs::Jobs,
+    routes: routes::Routes,
     /// The announcement groups should be left and joined again.
     rejoin: bool,
     world: Arc<World>,
@@ -106,6 +109,7 @@ impl Model {
             graph: graph::Mirror::default(),
             watch_until: None,
             jobs: jobs::Jobs::default(),
+            routes: routes::Routes::default(),
             rejoin: false,
             world: Arc::default(),
             random: Box::new(random),
@@ -176,6 +180,7 @@ impl Model {
         for text in self.saved.added.clone() {
             let _ = self.insert_added(now, &text); // what was playable when it was added
         }
+        self.restore_routes(now);
         self.condition.become_("starting", "none", String::new(), now.wall_us);
     }
 }

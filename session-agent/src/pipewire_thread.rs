@@ -2,6 +2,8 @@
 //!
 //! It knows nothing of streams: it tells what the metadata object holds and writes what it is told to.
 
+mod links;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,13 +22,20 @@ use tokio::sync::mpsc::Sender;
 use tracing::{debug, info, warn};
 use wireloom_wanted::{METADATA_NAME, VALUE_TYPE};
 
-use crate::model::{GraphEvent, GraphOp};
+use crate::model::{GraphEvent, GraphObject, GraphOp, LinkOp};
+
+/// What the core wants of PipeWire.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PipeWireOp {
+    Write(GraphOp),
+    Link(LinkOp),
+}
 
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// Starts the thread. It ends when the receiver of `events` is gone.
-pub fn start(events: Sender<GraphEvent>, ops: Receiver<GraphOp>) -> std::io::Result<()> {
+pub fn start(events: Sender<GraphEvent>, ops: Receiver<PipeWireOp>) -> std::io::Result<()> {
     std::thread::Builder::new().name("pipewire".to_owned()).spawn(move || {
         pipewire::init();
         let mut wait = FIRST_WAIT;
@@ -66,6 +75,9 @@ struct Seen {
     bound: Option<Bound>,
     /// Devices of others: global id, is a source, is a sink.
     devices: BTreeMap<u32, (bool, bool)>,
+    links: links::Links,
+    /// The round trip after which everything that was there at first has been told.
+    listed: Option<i32>,
 }
 
 impl Seen {
@@ -84,8 +96,8 @@ impl Seen {
 /// One connection from its beginning to its end.
 fn session(
     events: &Sender<GraphEvent>,
-    ops: Receiver<GraphOp>,
-) -> (Receiver<GraphOp>, Result<(), pipewire::Error>) {
+    ops: Receiver<PipeWireOp>,
+) -> (Receiver<PipeWireOp>, Result<(), pipewire::Error>) {
     match connect() {
         Err(error) => (ops, Err(error)),
         Ok((main_loop, core)) => (run(events, ops, &main_loop, &core), Ok(())),
@@ -117,24 +129,44 @@ fn connect() -> Result<(MainLoopRc, CoreRc), pipewire::Error> {
 
 fn run(
     events: &Sender<GraphEvent>,
-    ops: Receiver<GraphOp>,
+    ops: Receiver<PipeWireOp>,
     main_loop: &MainLoopRc,
     core: &CoreRc,
-) -> Receiver<GraphOp> {
-    let seen = Rc::new(RefCell::new(Seen { events: events.clone(), bound: None, devices: BTreeMap::new() }));
-    let attached = ops.attach(main_loop.loop_(), {
-        let seen = seen.clone();
-        move |op: GraphOp| write(&seen.borrow(), &op)
-    });
+) -> Receiver<PipeWireOp> {
+    let seen = Rc::new(RefCell::new(Seen {
+        events: events.clone(),
+        bound: None,
+        devices: BTreeMap::new(),
+        links: links::Links::default(),
+        listed: None,
+    }));
     let _core_listener = core
         .add_listener_local()
         .done({
             let seen = seen.clone();
-            move |_, seq| settled(&mut seen.borrow_mut(), seq.seq())
+            move |_, seq| {
+                let mut seen = seen.borrow_mut();
+                settled(&mut seen, seq.seq());
+                if seen.listed == Some(seq.seq()) {
+                    seen.listed = None;
+                    seen.send(GraphEvent::Object(GraphObject::Listed));
+                }
+                if seen.links.is_synced(seq.seq()) {
+                    seen.send(GraphEvent::Object(GraphObject::Synced));
+                }
+            }
         })
         .error({
-            let main_loop = main_loop.clone();
+            let (main_loop, seen) = (main_loop.clone(), seen.clone());
             move |id, _, result, message| {
+                if let Some((output, input)) = seen.borrow_mut().links.fail(id) {
+                    let why = message.to_owned();
+                    return seen.borrow().send(GraphEvent::Object(GraphObject::Refused {
+                        output,
+                        input,
+                        why,
+                    }));
+                }
                 if id == pipewire::core::PW_ID_CORE && result == -nix::libc::EPIPE {
                     info!("PipeWire closed the connection");
                     main_loop.quit();
@@ -144,7 +176,14 @@ fn run(
             }
         })
         .register();
-    let Ok(registry) = core.get_registry_rc() else { return attached.deattach() };
+    let Ok(registry) = core.get_registry_rc() else { return ops };
+    let attached = ops.attach(main_loop.loop_(), {
+        let (seen, core, registry) = (seen.clone(), core.clone(), registry.clone());
+        move |op| match op {
+            PipeWireOp::Write(op) => write(&seen.borrow(), &op),
+            PipeWireOp::Link(op) => seen.borrow_mut().links.carry_out(&op, &core, &registry),
+        }
+    });
     let _registry_listener = registry
         .add_listener_local()
         .global({
@@ -159,16 +198,34 @@ fn run(
                         }
                     }
                     ObjectType::Node => learn_node(&mut seen.borrow_mut(), global),
+                    ObjectType::Link => {
+                        if let Some(object) = links::describe(global) {
+                            seen.borrow_mut().links.appeared(&object);
+                            seen.borrow().send(GraphEvent::Object(object));
+                        }
+                    }
                     _ => {}
+                }
+                if matches!(global.type_, ObjectType::Node | ObjectType::Port)
+                    && let Some(object) = links::describe(global)
+                {
+                    seen.borrow().send(GraphEvent::Object(object));
                 }
             }
         })
         .global_remove({
-            let seen = seen.clone();
-            move |id| forget(&mut seen.borrow_mut(), id)
+            let (seen, core) = (seen.clone(), core.downgrade());
+            move |id| {
+                forget(&mut seen.borrow_mut(), id);
+                seen.borrow().send(GraphEvent::Object(GraphObject::Removed { id }));
+                if let Some(core) = core.upgrade() {
+                    seen.borrow_mut().links.removed(id, &core);
+                }
+            }
         })
         .register();
     seen.borrow().send(GraphEvent::Connected);
+    seen.borrow_mut().listed = core.sync(0).ok().map(|seq| seq.seq());
     main_loop.run();
     attached.deattach()
 }

@@ -26,6 +26,25 @@ pub struct Saved {
     pub added: Vec<String>,
     /// Transmit streams of this computer.
     pub own: Vec<SavedOwn>,
+    /// Routes that are wished, or withdrawn and not taken back yet, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub wishes: Vec<SavedWish>,
+    /// Nodes that wishes need, by the id of their stream: shown offline until their device is heard again.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub remembered: BTreeMap<String, wireloom_wanted::Node>,
+}
+
+/// A route of one channel. An end is what the route engine calls the device, and a channel from 0.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedWish {
+    pub output: (String, u16),
+    pub input: (String, u16),
+    /// Nobody wants it any more; it has to be taken back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub withdrawn: bool,
+    /// A withdrawn one that the receiver no longer plays.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cleared: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

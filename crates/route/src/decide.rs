@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Everything that wants an input of the remote receiver `id`: wishes, and links that are in the graph.
-    fn wants(&self, id: &DeviceId) -> Vec<(Pair, Source, u64)> {
+    pub(crate) fn wants(&self, id: &DeviceId) -> Vec<(Pair, Source, u64)> {
         let mut wants = Vec::new();
         for (pair, intent) in
             self.intents.range(first_pair(id)..).take_while(|(pair, _)| pair.input.device == *id)

@@ -194,6 +194,42 @@ impl Engine {
         self.devices.get(id)
     }
 
+    /// Every device that is known, also those that are away.
+    pub fn devices(&self) -> impl Iterator<Item = (&DeviceId, &Device)> {
+        self.devices.iter()
+    }
+
+    /// Whether anybody wishes, or withdrew and still has to take back, a route of `id`.
+    pub fn is_of_interest(&self, id: &DeviceId) -> bool {
+        self.intents.keys().any(|pair| pair.input.device == *id || pair.output.device == *id)
+    }
+
+    /// Whether this computer has to send to the receiver `id`.
+    pub fn is_fed(&self, id: &DeviceId) -> bool {
+        let plays = self.receivers.get(id).is_some_and(|receiver| {
+            let seen = receiver.seen.iter().flatten().any(|(_, (source, _))| *source == Source::ThisComputer);
+            seen || receiver.doubt.values().flatten().any(|source| *source == Source::ThisComputer)
+        });
+        plays || self.wants(id).iter().any(|(_, source, _)| *source == Source::ThisComputer)
+    }
+
+    /// Ports of `id` appeared in the graph: links that failed are tried again at once.
+    pub fn handle_ports(&mut self, now: Nanos, id: &DeviceId) {
+        let waits = |spot: &Spot| match spot {
+            Spot::Link(pair) => pair.input.device == *id || pair.output.device == *id,
+            Spot::Input(_) => false,
+        };
+        let mut touched = Vec::new();
+        self.trouble.retain(|spot, trouble| {
+            let again = waits(spot) && !trouble.refused;
+            if again {
+                touched.push(spot.device().clone());
+            }
+            !again
+        });
+        touched.iter().for_each(|id| self.touch(id, now));
+    }
+
     /// The graph is there, with all its links told; or it is gone, and its links with it.
     pub fn handle_graph(&mut self, now: Nanos, present: bool) {
         if self.graph == present {

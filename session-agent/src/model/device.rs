@@ -32,16 +32,20 @@ pub fn protocol_word(protocol: Protocol) -> &'static str {
 impl Known {
     /// The id of the device that it belongs to.
     pub fn device(&self) -> String {
-        match (&self.node, self.is_transmit()) {
+        match (&self.node, self.is_own()) {
             (_, true) => local_id(),
-            (Some(node), false) if self.stream.is_none() && !node.device.is_empty() => node.device.clone(),
+            (Some(node), false)
+                if (self.stream.is_none() || self.is_transmit()) && !node.device.is_empty() =>
+            {
+                node.device.clone()
+            }
             _ => identity::device_id(&self.address),
         }
     }
 
     /// What the network calls its device: the device part of its name, else the address.
     pub fn device_name(&self) -> String {
-        if self.is_transmit() {
+        if self.is_own() {
             return "This computer".to_owned();
         }
         let (device, _) = split_name(&self.name);
@@ -65,7 +69,7 @@ impl Model {
         let device_alias = self.saved.devices.get(&stream.device());
         let (device, part) = split_name(&stream.name);
         let device = device_alias.map_or(device, String::as_str);
-        let text = if device.is_empty() || stream.is_transmit() {
+        let text = if device.is_empty() || stream.is_own() {
             stream.name.clone()
         } else {
             format!("{device} — {part}")

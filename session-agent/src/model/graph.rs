@@ -6,6 +6,7 @@ use wireloom_units::Nanos;
 use wireloom_wanted::{Key, MAX_VALUE_BYTES, Node, SCHEMA};
 
 use super::Model;
+use super::routes::GraphObject;
 use crate::time::Now;
 
 /// A write that PipeWire has not confirmed is repeated after this.
@@ -27,6 +28,8 @@ pub enum GraphEvent {
         key: Option<String>,
         value: Option<String>,
     },
+    /// Nodes, ports and links.
+    Object(GraphObject),
     /// How many nodes of others are devices of the desktop.
     Devices {
         sources: u32,
@@ -59,6 +62,11 @@ impl Mirror {
     /// Node keys as they are in the object: id and value.
     pub fn nodes(&self) -> impl Iterator<Item = (&str, &str)> {
         self.keys.iter().filter_map(|(key, value)| Some((key.strip_prefix("node.")?, value.as_str())))
+    }
+
+    /// Route keys as they are in the object.
+    pub fn routes(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().filter(|key| key.starts_with("route.")).map(String::as_str)
     }
 
     /// The value of `key`.
@@ -107,7 +115,9 @@ impl Model {
             GraphEvent::Disconnected => {
                 self.graph = Mirror::default();
                 self.forget_reports();
+                self.forget_graph(now);
             }
+            GraphEvent::Object(object) => self.handle_object(now, object),
             GraphEvent::ObjectAppeared => {
                 self.graph.forget();
                 self.graph.object = true;
@@ -115,10 +125,12 @@ impl Model {
             GraphEvent::Settled => {
                 self.graph.settled = self.graph.object;
                 self.adopt(now);
+                self.tell_graph(now);
             }
             GraphEvent::ObjectGone => {
                 self.graph.forget();
                 self.forget_reports();
+                self.tell_graph(now);
             }
             GraphEvent::Devices { sources, sinks } => {
                 (self.graph.sources, self.graph.sinks) = (sources, sinks);
@@ -154,7 +166,7 @@ impl Model {
                     stream.stats = stats.map(|stats| (stats, now.wall_us));
                 }
             }
-            Key::Node(_) | Key::Watch => {
+            Key::Node(_) | Key::Watch | Key::Route(_) => {
                 // Any news of the key answers our write of it, also a value that we did not ask for.
                 self.graph.pending.remove(key);
                 match value {
@@ -166,7 +178,8 @@ impl Model {
                     }
                 }
             }
-            Key::Device(_) | Key::Route(_) | Key::Link(_) => {}
+            Key::Link(id) => self.handle_link_key(now, id, value.as_deref()),
+            Key::Device(_) => {}
         }
     }
 

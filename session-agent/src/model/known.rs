@@ -19,6 +19,8 @@ pub enum Origin {
     File,
     /// Transmitted by this computer.
     Own,
+    /// Inputs of a device on the network that can be told what to play.
+    Receiver,
 }
 
 impl Origin {
@@ -30,6 +32,7 @@ impl Origin {
             Self::Withdrawn => "withdrawn",
             Self::File => "file",
             Self::Own => "own",
+            Self::Receiver => "receiver",
         }
     }
 }
@@ -89,6 +92,11 @@ impl Known {
 
     pub fn is_transmit(&self) -> bool {
         self.node.as_ref().is_some_and(|node| node.direction == wireloom_wanted::Direction::Transmit)
+    }
+
+    /// Transmitted by this computer for anybody; not the inputs of another device.
+    pub fn is_own(&self) -> bool {
+        self.is_transmit() && self.node.as_ref().is_some_and(|node| !node.remote)
     }
 
     pub fn links(&self) -> u32 {

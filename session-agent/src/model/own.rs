@@ -131,7 +131,7 @@ impl Model {
     }
 
     /// A session id of four digits or more, a mark of its own: the announcer knows the stream by it.
-    fn free_session_id(&mut self) -> u64 {
+    pub(super) fn free_session_id(&mut self) -> u64 {
         let first = u64::from((self.random)().max(1000));
         let is_free = |id: &u64| self.saved.own.iter().all(|own| own.session_id != *id);
         (first..).find(is_free).unwrap_or(first)
@@ -148,7 +148,7 @@ impl Model {
     }
 
     /// A free address of the pool, from a random one on, so that two computers seldom choose the same.
-    fn free_address(&mut self) -> Result<Ipv4Addr, Refused> {
+    pub(super) fn free_address(&mut self) -> Result<Ipv4Addr, Refused> {
         let (used, pool) = (self.used_addresses(), self.settings.address_pool);
         let first = (self.random)() % pool.size();
         (0..pool.size())
@@ -166,7 +166,7 @@ impl Model {
     }
 
     /// Interface and address that own streams leave by: the first one in use that has IPv4.
-    fn way_out(&self) -> Option<(InterfaceFacts, Ipv4Addr)> {
+    pub(super) fn way_out(&self) -> Option<(InterfaceFacts, Ipv4Addr)> {
         self.joined().into_iter().find_map(|facts| facts.ipv4().map(|address| (facts, address)))
     }
 

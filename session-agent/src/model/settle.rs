@@ -27,14 +27,16 @@ impl Model {
             let watch = self.watch_until.is_some_and(|until| until > now.mono);
             self.graph.want(now, "watch", watch.then_some("true"));
         }
+        self.settle_routes(now);
         self.judge_states(now);
     }
 
     /// When [`Model::settle`] is due although nothing happens.
     pub fn poll_timeout(&self) -> Option<Nanos> {
-        let streams = self.streams.values().filter_map(|stream| {
+        let streams = self.streams.iter().filter_map(|(id, stream)| {
             // One that is linked and offline waits for its links, not for time.
-            stream.leaves_at.filter(|_| stream.links() == 0 || stream.runs() || !is_offline(stream))
+            let unused = stream.links() == 0 && !self.is_wished(id);
+            stream.leaves_at.filter(|_| unused || stream.runs() || !is_offline(stream))
         });
         let fixed = [
             self.save_at,
@@ -43,6 +45,7 @@ impl Model {
             self.jobs.timeout(),
             self.listener.poll_timeout(),
             self.announcer.poll_timeout(),
+            self.routes_timeout(),
         ];
         streams.chain(fixed.into_iter().flatten()).min()
     }
@@ -89,10 +92,11 @@ impl Model {
             .map(|(id, _)| id.clone())
             .collect();
         for id in due {
+            let wished = self.is_wished(&id);
             let Some(stream) = self.streams.get_mut(&id) else { continue };
             if stream.runs() {
                 stream.leaves_at = Some(now.mono.plus(LOOK_AGAIN)); // its packets still come
-            } else if stream.links() > 0 {
+            } else if stream.links() > 0 || wished {
                 if let Some(node) = &mut stream.node {
                     node.offline = true;
                 }

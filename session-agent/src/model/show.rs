@@ -18,8 +18,14 @@ impl Model {
             .filter(|(_, stream)| stream.node.is_some())
             .map(|(id, stream)| {
                 let pinned = self.saved.streams.get(id).is_some_and(|saved| saved.pinned);
-                let rank =
-                    (!stream.is_transmit(), stream.links() == 0, !pinned, !stream.shown, stream.arrival);
+                let rank = (
+                    !stream.is_own(),
+                    stream.links() == 0,
+                    !self.is_wished(id),
+                    !pinned,
+                    !stream.shown,
+                    stream.arrival,
+                );
                 (rank, id.clone())
             })
             .collect();

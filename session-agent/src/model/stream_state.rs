@@ -57,7 +57,7 @@ impl Model {
     /// How the clock of `stream` relates to ours, with a sentence for people.
     pub(super) fn clock_of(&self, stream: &Known) -> (ClockRelation, &'static str) {
         match &stream.stream {
-            Some(description) if stream.is_transmit() => {
+            Some(description) if stream.is_own() => {
                 let (relation, _) = clock::relate(description, self.our_clock().as_ref());
                 let text = if relation == ClockRelation::Same {
                     "Sent on this computer's PTP clock."

@@ -13,15 +13,15 @@ use crate::store::Saved;
 use crate::time::Now;
 
 /// A model with one interface and an object that stores what is written, as PipeWire does.
-struct Bench {
-    model: Model,
-    now: Now,
-    object: std::collections::BTreeMap<String, String>,
+pub(super) struct Bench {
+    pub(super) model: Model,
+    pub(super) now: Now,
+    pub(super) object: std::collections::BTreeMap<String, String>,
     writes: usize,
 }
 
 impl Bench {
-    fn new(saved: Saved) -> Self {
+    pub(super) fn new(saved: Saved) -> Self {
         let now = Now { mono: Nanos::from_secs(1000), wall_us: 1_700_000_000_000_000 };
         let mut number = 7_u32;
         let mut model = Model::new(now, Settings::default(), saved, move || {
@@ -42,7 +42,7 @@ impl Bench {
     }
 
     /// PipeWire is there, with `object` in its metadata.
-    fn connect(&mut self) {
+    pub(super) fn connect(&mut self) {
         self.event(GraphEvent::Connected);
         self.event(GraphEvent::ObjectAppeared);
         for (key, value) in self.object.clone() {
@@ -52,11 +52,11 @@ impl Bench {
         self.settle();
     }
 
-    fn event(&mut self, event: GraphEvent) {
+    pub(super) fn event(&mut self, event: GraphEvent) {
         self.model.handle_graph(self.now, event);
     }
 
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         self.model.settle(self.now);
         while let Some(op) = self.model.poll_graph() {
             self.writes += 1;
@@ -69,7 +69,7 @@ impl Bench {
     }
 
     /// Lets `seconds` pass, settling whenever the model asks for it.
-    fn pass(&mut self, seconds: u64) {
+    pub(super) fn pass(&mut self, seconds: u64) {
         let end = self.now.mono.plus(Nanos::from_secs(seconds));
         while self.now.mono < end {
             let due = self.model.poll_timeout().filter(|due| *due > self.now.mono).unwrap_or(end);
@@ -80,7 +80,7 @@ impl Bench {
         }
     }
 
-    fn hear(&mut self, sdp: &str) {
+    pub(super) fn hear(&mut self, sdp: &str) {
         let from = IpAddr::from([192, 0, 2, 21]);
         let hash = message_hash(sdp.as_bytes());
         let payload = sdp.as_bytes().into();
@@ -90,19 +90,19 @@ impl Bench {
         self.settle();
     }
 
-    fn nodes(&self) -> Vec<(&str, Node)> {
+    pub(super) fn nodes(&self) -> Vec<(&str, Node)> {
         let nodes = self.object.iter().filter_map(|(key, value)| Some((key.strip_prefix("node.")?, value)));
         nodes.map(|(id, value)| (id, serde_json::from_str(value).expect("a node"))).collect()
     }
 
-    fn state(&mut self, node: &str, links: u32, state: &str) {
+    pub(super) fn state(&mut self, node: &str, links: u32, state: &str) {
         let value = format!(r#"{{"state": "{state}", "links": {links}}}"#);
         self.event(GraphEvent::Property { key: Some(format!("state.{node}")), value: Some(value) });
         self.settle();
     }
 }
 
-fn sdp(session: u32, host: u8, name: &str, group: u8) -> String {
+pub(super) fn sdp(session: u32, host: u8, name: &str, group: u8) -> String {
     format!(
         "v=0\r\no=- {session} 1 IN IP4 192.0.2.{host}\r\ns={name}\r\nc=IN IP4 239.69.1.{group}/32\r\nt=0 0\r\n\
          m=audio 5004 RTP/AVP 97\r\na=rtpmap:97 L24/48000/2\r\na=ptime:1\r\na=mediaclk:direct=0\r\n"

@@ -93,6 +93,7 @@ impl List<'_> {
             _ if left => self.failed("announced", "The device has left the network."),
             Origin::File => self.ok("announced", "Its description was added by hand."),
             Origin::Own => self.ok("announced", "This computer announces it."),
+            Origin::Receiver => self.ok("announced", "Its device can be told what to play."),
             Origin::Kept => {
                 self.unknown("announced", "Known from before; not heard since the agent was started.");
             }

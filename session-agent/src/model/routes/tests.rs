@@ -1,0 +1,186 @@
+//! Receivers, drawn links and orders in virtual time: protocol tasks and module are played by the test.
+
+use wireloom_route::{Outcome, Takes};
+use wireloom_wanted::{Encoding, Link, LinkEnd, Media, Protocol, Route, RouteState, pair_id};
+
+use super::super::tests::{Bench, sdp};
+use crate::executor::{Order, Playing, PlayingWhat, Receiver, Told};
+use crate::model::GraphEvent;
+use crate::store::Saved;
+
+const MONITOR: &str = "s-00000000000000aa";
+
+fn receiver(epoch: u64) -> Told {
+    Told::Receiver(Box::new(Receiver {
+        id: MONITOR.into(),
+        name: "Monitor : inputs".into(),
+        address: "192.0.2.30".into(),
+        protocol: Protocol::Oat,
+        channels: vec!["Left".into(), "Right".into()],
+        direct: vec!["oat-ctl".into()],
+        media: Media {
+            encoding: Encoding::L24,
+            rate: 48_000,
+            samples_per_packet: 48,
+            payload_type: 98,
+            offset: None,
+            ssrc: None,
+        },
+        epoch,
+        takes: Takes::Streams,
+        batch: 0,
+    }))
+}
+
+/// A stage box that is announced and speaks the monitor's language, and the monitor; the stage box's id.
+fn studio(bench: &mut Bench) -> String {
+    bench.connect();
+    bench.hear(&sdp(4711, 21, "Stage", 1));
+    let id = bench.model.streams.keys().next().expect("heard").clone();
+    speak(bench, &id);
+    tell(bench, receiver(1));
+    tell(bench, plays(Vec::new()));
+    id
+}
+
+/// Gives the transmitter the token that its protocol would.
+fn speak(bench: &mut Bench, id: &str) {
+    let node = bench.model.streams.get_mut(id).and_then(|stream| stream.node.as_mut()).expect("a node");
+    node.direct = vec!["oat-ctl".into()];
+    bench.settle();
+}
+
+fn tell(bench: &mut Bench, told: Told) {
+    bench.model.handle_told(bench.now, told);
+    bench.settle();
+}
+
+fn plays(inputs: Vec<Playing>) -> Told {
+    Told::Plays { id: MONITOR.into(), inputs }
+}
+
+fn ends(id: &str, channel: u32) -> (LinkEnd, LinkEnd) {
+    let output = LinkEnd { node: format!("wireloom.{id}.tx"), channel };
+    (output, LinkEnd { node: format!("wireloom.{MONITOR}.rx"), channel })
+}
+
+/// The module's key for a link between equal channels.
+fn draw(bench: &mut Bench, id: &str, channel: u32, want: bool) {
+    let (output, input) = ends(id, channel);
+    let key = format!("link.{}", pair_id(&output, &input));
+    let value = serde_json::to_string(&Link { output, input, want }).expect("serialises");
+    bench.object.insert(key.clone(), value.clone());
+    bench.event(GraphEvent::Property { key: Some(key), value: Some(value) });
+    bench.settle();
+}
+
+fn route(bench: &Bench, id: &str, channel: u32) -> Option<Route> {
+    let (output, input) = ends(id, channel);
+    let value = bench.object.get(&format!("route.{}", pair_id(&output, &input)))?;
+    Some(serde_json::from_str(value).expect("a route"))
+}
+
+fn orders(bench: &mut Bench) -> Vec<Order> {
+    std::iter::from_fn(|| bench.model.poll_order()).collect()
+}
+
+#[test]
+fn links_drawn_between_devices_become_one_order_and_their_state_is_written() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    draw(&mut bench, &stage, 0, true);
+    draw(&mut bench, &stage, 1, true);
+    assert_eq!(orders(&mut bench), [], "more of the same may follow");
+    bench.pass(1);
+    let [order] = &orders(&mut bench)[..] else { panic!("one order") };
+    assert_eq!((order.receiver.as_str(), order.protocol, order.changes.len()), (MONITOR, Protocol::Oat, 2));
+    for (number, change) in (0..).zip(&order.changes) {
+        let play = change.play.as_ref().expect("plays something");
+        assert_eq!((change.input, play.channel, play.stream.as_str()), (number, number, stage.as_str()));
+        assert!(play.sdp.contains("239.69.1.1"), "{}", play.sdp);
+    }
+    assert_eq!(route(&bench, &stage, 0).map(|route| route.state), Some(RouteState::Connecting));
+    let outcomes = vec![Outcome::Done; 2];
+    tell(&mut bench, Told::Answer { order: order.order, outcomes });
+    let what = |channel| PlayingWhat::Address { address: [239, 69, 1, 1].into(), port: 5004, channel };
+    let playing = |channel| Playing { input: channel, what: what(channel), audio: true };
+    tell(&mut bench, plays(vec![playing(0), playing(1)]));
+    assert_eq!(route(&bench, &stage, 1).map(|route| route.state), Some(RouteState::Receiving));
+    // Both links are removed: one order that stops it, and the keys go when it has.
+    draw(&mut bench, &stage, 0, false);
+    draw(&mut bench, &stage, 1, false);
+    bench.pass(1);
+    let [order] = &orders(&mut bench)[..] else { panic!("one order") };
+    assert!(order.changes.len() == 2 && order.changes.iter().all(|change| change.play.is_none()));
+    assert!(route(&bench, &stage, 0).is_some(), "until it is so");
+    tell(&mut bench, Told::Answer { order: order.order, outcomes: vec![Outcome::Done; 2] });
+    assert_eq!(route(&bench, &stage, 0), None);
+}
+
+#[test]
+fn a_wish_outlives_device_agent_and_graph_with_its_nodes_offline() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    draw(&mut bench, &stage, 0, true);
+    bench.pass(1);
+    let order = orders(&mut bench).remove(0).order;
+    tell(&mut bench, Told::Answer { order, outcomes: vec![Outcome::Done] });
+    let saved = bench.model.saved.clone();
+
+    // Computer and devices were off: nothing is in the graph, nobody is heard.
+    let mut bench = Bench::new(saved);
+    bench.connect();
+    let offline: Vec<_> = bench.nodes().iter().map(|(id, node)| ((*id).to_owned(), node.offline)).collect();
+    let expected = [format!("{MONITOR}.rx"), format!("{stage}.tx")].map(|id| (id, true));
+    assert!(offline.len() == 2 && expected.iter().all(|node| offline.contains(node)), "{offline:?}");
+    assert_eq!(route(&bench, &stage, 0).map(|route| route.state), Some(RouteState::Offline));
+    bench.pass(100_000);
+    assert_eq!(bench.nodes().len(), 2, "as long as it is wished");
+
+    bench.hear(&sdp(4711, 21, "Stage", 1));
+    speak(&mut bench, &stage);
+    assert_eq!(orders(&mut bench), []);
+    tell(&mut bench, receiver(2));
+    tell(&mut bench, plays(Vec::new()));
+    bench.pass(1);
+    let [order] = &orders(&mut bench)[..] else { panic!("one order") };
+    assert_eq!(order.changes.len(), 1);
+    assert!(bench.nodes().iter().all(|(_, node)| !node.offline));
+}
+
+#[test]
+fn a_refused_route_says_why_and_the_link_that_the_module_took_away_stays_away() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    draw(&mut bench, &stage, 0, true);
+    bench.pass(1);
+    let order = orders(&mut bench).remove(0).order;
+    let refused = Outcome::Refused("The input\u{7} is locked.".into());
+    tell(&mut bench, Told::Answer { order, outcomes: vec![refused] });
+    let failed = route(&bench, &stage, 0).expect("is said");
+    assert_eq!((failed.state, failed.error.as_str()), (RouteState::Failed, "The input is locked."));
+    draw(&mut bench, &stage, 0, false);
+    assert_eq!(route(&bench, &stage, 0), None);
+    bench.pass(200);
+    assert_eq!(orders(&mut bench), []);
+    // The device restarted: what it refused then is asked again, and the link is back.
+    tell(&mut bench, receiver(2));
+    tell(&mut bench, plays(Vec::new()));
+    bench.pass(1);
+    assert_eq!(orders(&mut bench).len(), 1);
+    assert_eq!(route(&bench, &stage, 0).map(|route| route.state), Some(RouteState::Connecting));
+}
+
+#[test]
+fn what_another_controller_did_is_a_route_of_the_network() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    let what = PlayingWhat::Sender { host: [192, 0, 2, 21].into(), session: Some("4711".into()), channel: 1 };
+    tell(&mut bench, plays(vec![Playing { input: 1, what, audio: false }]));
+    let found = route(&bench, &stage, 1).expect("is shown");
+    assert_eq!((found.origin, found.state), (wireloom_wanted::RouteOrigin::Network, RouteState::Degraded));
+    tell(&mut bench, plays(Vec::new()));
+    assert_eq!(route(&bench, &stage, 1), None);
+    bench.pass(60);
+    assert_eq!(orders(&mut bench), []);
+}
