@@ -37,12 +37,14 @@ pub fn run(names: &[String], depth: Depth) -> anyhow::Result<()> {
     steps.finish()
 }
 
-/// Runs what the next Debian release could break, with its PipeWire. Errors: something failed.
-pub fn run_next_release() -> anyhow::Result<()> {
+/// Runs the checks with these names, or what the next Debian release could break, with its PipeWire. Errors: something
+/// failed, or there is no check of that name.
+pub fn run_next_release(names: &[String]) -> anyhow::Result<()> {
+    let chosen = if names.is_empty() { matrix::checks() } else { choose(names)? };
     setup::run(Use::Everything)?;
     let mut steps = Steps::new();
     let products = products::build(&mut steps)?;
-    matrix::run(&mut steps, &products);
+    matrix::run(&mut steps, &products, &chosen);
     steps.finish()
 }
 

@@ -69,8 +69,9 @@ enum Task {
         /// Prints the names and what they are about.
         #[arg(long)]
         list: bool,
-        /// Runs them with the PipeWire of the next Debian release (as root; makes its root file system).
-        #[arg(long, conflicts_with_all = ["names", "list"])]
+        /// Runs them with the PipeWire of the next Debian release (as root; makes its root file system); without names, those
+        /// that it could break.
+        #[arg(long, conflicts_with = "list")]
         next_release: bool,
         /// Takes minutes where that shows more, as `test --full` does.
         #[arg(long, conflicts_with_all = ["list", "next_release"])]
@@ -108,7 +109,7 @@ fn main() -> ExitCode {
             lab::list();
             Ok(())
         }
-        Task::Lab { next_release: true, .. } => lab::run_next_release(),
+        Task::Lab { names, next_release: true, .. } => lab::run_next_release(&names),
         Task::Lab { names, thorough, .. } => lab::run(&names, depth(thorough)),
         Task::Bench { quick } => bench::run(quick),
     };

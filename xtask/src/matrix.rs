@@ -6,11 +6,26 @@ use wireloom_lab::checks::{Check, find};
 use crate::steps::{Outcome, Steps};
 use crate::{lab, next_release};
 
-/// Checks that a change of PipeWire or WirePlumber could break.
-const CHECKS: &[&str] = &["receive", "transmit", "two-hosts", "discovery", "panic", "desktop", "restarts"];
+/// Their names.
+const CHECKS: &[&str] = &[
+    "receive",
+    "transmit",
+    "two-hosts",
+    "discovery",
+    "panic",
+    "desktop",
+    "virtual-links",
+    "route-links",
+    "restarts",
+];
 
-/// Runs the checks with the next release's PipeWire, with the very same module.
-pub fn run(steps: &mut Steps, products: &Products) {
+/// The checks that a change of PipeWire or WirePlumber could break.
+pub fn checks() -> Vec<&'static Check> {
+    CHECKS.iter().filter_map(|name| find(name)).collect()
+}
+
+/// Runs these checks with the next release's PipeWire, with the very same module.
+pub fn run(steps: &mut Steps, products: &Products, checks: &[&Check]) {
     if !rustix::process::geteuid().is_root() {
         let why = "a root file system of another release can only be made by root";
         steps.step("the next Debian release", |_| Outcome::Skipped(why.to_owned()));
@@ -21,7 +36,6 @@ pub fn run(steps: &mut Steps, products: &Products) {
         Err(error) => Outcome::Failed(format!("{error:#}")),
     });
     if made {
-        let checks: Vec<&Check> = CHECKS.iter().filter_map(|name| find(name)).collect();
-        lab::run_checks_in(steps, &checks, products, lab::Depth::Usual, Some(&next_release::folder()));
+        lab::run_checks_in(steps, checks, products, lab::Depth::Usual, Some(&next_release::folder()));
     }
 }

@@ -48,7 +48,7 @@ pub fn run(full: bool) -> anyhow::Result<()> {
                     if tools::helvum(&mut steps, &products) {
                         lab::run_checks(&mut steps, &FULL.iter().collect::<Vec<_>>(), &products, depth);
                     }
-                    matrix::run(&mut steps, &products);
+                    matrix::run(&mut steps, &products, &matrix::checks());
                 }
             }
             Err(error) => println!("the lab was not tried: {error:#}"),
