@@ -13,8 +13,10 @@ mod snapshot;
 pub use error::Error;
 pub use names::{BUS_NAME, CONTRACT, ROOT_PATH, element, path};
 pub use proxies::{
-    ClockProxy, DeviceProxy, InterfaceProxy, JobProxy, ManagerProxy, StatisticsProxy, StreamProxy,
+    CheckpointProxy, ClockProxy, DeviceProxy, InterfaceProxy, JobProxy, ManagerProxy, RouteProxy,
+    StatisticsProxy, StreamProxy,
 };
 pub use snapshot::{
-    ChannelInfo, CheckInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, ManagerInfo, Snapshot, StreamInfo,
+    ChannelInfo, CheckInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, ManagerInfo, RouteChannelInfo,
+    RouteInfo, Snapshot, StreamInfo,
 };

@@ -16,10 +16,12 @@ pub const CONTRACT: &[(&str, &str)] = &[
         "org.wireloom.Wireloom1.Stream.Statistics",
         include_str!("../org.wireloom.Wireloom1.Stream.Statistics.xml"),
     ),
+    ("org.wireloom.Wireloom1.Route", include_str!("../org.wireloom.Wireloom1.Route.xml")),
+    ("org.wireloom.Wireloom1.Checkpoint", include_str!("../org.wireloom.Wireloom1.Checkpoint.xml")),
     ("org.wireloom.Wireloom1.Job", include_str!("../org.wireloom.Wireloom1.Job.xml")),
 ];
 
-/// The object path of `id` under `kind` ("stream", "device", "clock", "iface", "job").
+/// The object path of `id` under `kind` ("stream", "device", "clock", "iface", "route", "checkpoint", "job").
 ///
 /// ```
 /// assert_eq!(wireloom_dbus::path("iface", "enp1s0.100"), "/org/wireloom/Wireloom1/iface/enp1s0_2e100");

@@ -22,6 +22,39 @@ pub trait Manager {
     ) -> Result<OwnedObjectPath, crate::Error>;
     fn add_sdp(&self, text: &str, options: Options<'_>) -> Result<Vec<OwnedObjectPath>, crate::Error>;
     fn discover(&self, options: Options<'_>) -> Result<OwnedObjectPath, crate::Error>;
+    fn connect(
+        &self,
+        source: &str,
+        sink: &str,
+        map: Vec<Options<'_>>,
+        options: Options<'_>,
+    ) -> Result<(OwnedObjectPath, Vec<String>), crate::Error>;
+    fn connect_many(
+        &self,
+        connections: Vec<Options<'_>>,
+        options: Options<'_>,
+    ) -> Result<(Vec<OwnedObjectPath>, Vec<String>), crate::Error>;
+    fn disconnect(
+        &self,
+        route: &zbus::ObjectPath<'_>,
+        map: Vec<Options<'_>>,
+        options: Options<'_>,
+    ) -> Result<Vec<String>, crate::Error>;
+    fn can_connect(
+        &self,
+        source: &str,
+        sink: &str,
+        options: Options<'_>,
+    ) -> Result<(bool, String, Dictionary), crate::Error>;
+    fn save_preset(&self, name: &str, options: Options<'_>) -> Result<(), crate::Error>;
+    fn apply_preset(
+        &self,
+        name: &str,
+        roles: HashMap<&str, &str>,
+        options: Options<'_>,
+    ) -> Result<(Vec<OwnedObjectPath>, Vec<String>), crate::Error>;
+    fn remove_preset(&self, name: &str, options: Options<'_>) -> Result<(), crate::Error>;
+    fn create_checkpoint(&self, timeout: u32, options: Options<'_>) -> Result<OwnedObjectPath, crate::Error>;
     fn describe(&self) -> Result<String, crate::Error>;
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -58,6 +91,8 @@ pub trait Manager {
     fn stream_count(&self) -> zbus::Result<u32>;
     #[zbus(property)]
     fn shown_count(&self) -> zbus::Result<u32>;
+    #[zbus(property)]
+    fn presets(&self) -> zbus::Result<HashMap<String, HashMap<String, String>>>;
     #[zbus(property)]
     fn active_clock(&self) -> zbus::Result<OwnedObjectPath>;
     #[zbus(property(emits_changed_signal = "false"))]
@@ -242,4 +277,55 @@ pub trait Job {
 
     #[zbus(signal)]
     fn completed(&self, success: bool, error_name: String, message: String) -> zbus::Result<()>;
+}
+
+#[proxy(interface = "org.wireloom.Wireloom1.Route", default_service = "org.wireloom.Wireloom1")]
+pub trait Route {
+    fn describe(&self) -> Result<String, crate::Error>;
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn id(&self) -> zbus::Result<String>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn source(&self) -> zbus::Result<String>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn sink(&self) -> zbus::Result<String>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn source_stream(&self) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn sink_stream(&self) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(property)]
+    fn source_name(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn sink_name(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn channels(&self) -> zbus::Result<Vec<Dictionary>>;
+    #[zbus(property)]
+    fn desired(&self) -> zbus::Result<bool>;
+    #[zbus(property)]
+    fn way(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn relay_latency_ns(&self) -> zbus::Result<u64>;
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn state_reason(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn state_text(&self) -> zbus::Result<String>;
+    #[zbus(property)]
+    fn state_since(&self) -> zbus::Result<u64>;
+}
+
+#[proxy(interface = "org.wireloom.Wireloom1.Checkpoint", default_service = "org.wireloom.Wireloom1")]
+pub trait Checkpoint {
+    fn confirm(&self) -> Result<(), crate::Error>;
+    fn rollback(&self) -> Result<(), crate::Error>;
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn id(&self) -> zbus::Result<String>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn client(&self) -> zbus::Result<String>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn created(&self) -> zbus::Result<u64>;
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn expires(&self) -> zbus::Result<u64>;
 }

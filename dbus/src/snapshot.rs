@@ -18,6 +18,7 @@ pub struct Snapshot {
     pub clocks: Vec<ClockInfo>,
     pub devices: Vec<DeviceInfo>,
     pub streams: Vec<StreamInfo>,
+    pub routes: Vec<RouteInfo>,
 }
 
 impl Snapshot {
@@ -42,6 +43,9 @@ impl Snapshot {
         snapshot.clocks.sort_by(|a, b| a.id.cmp(&b.id));
         snapshot.devices.sort_by(|a, b| (&a.alias, &a.id).cmp(&(&b.alias, &b.id)));
         snapshot.streams.sort_by(|a, b| (&a.alias, &a.id).cmp(&(&b.alias, &b.id)));
+        snapshot.routes.sort_by(|a, b| {
+            (&a.source_name, &a.sink_name, &a.id).cmp(&(&b.source_name, &b.sink_name, &b.id))
+        });
         Ok(snapshot)
     }
 
@@ -51,6 +55,7 @@ impl Snapshot {
             Some("Clock") => self.clocks.push(ClockInfo::from_object(path, properties)),
             Some("Device") => self.devices.push(DeviceInfo::from_object(path, properties)),
             Some("Stream") => self.streams.push(StreamInfo::from_object(path, properties)),
+            Some("Route") => self.routes.push(RouteInfo::from_object(path, properties)),
             _ => {} // an interface of a newer agent
         }
     }
@@ -61,6 +66,17 @@ impl Snapshot {
 #[allow(missing_docs)] // keys of Stream.Channels
 pub struct ChannelInfo {
     pub label: String,
+}
+
+/// One channel of a route.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs)] // keys of Route.Channels
+pub struct RouteChannelInfo {
+    pub source: u32,
+    pub sink: u32,
+    pub desired: bool,
+    pub state: String,
+    pub reason: String,
 }
 
 /// One address of a stream.
@@ -123,6 +139,7 @@ ManagerInfo {
     address_pool: String = "AddressPool",
     stream_count: u32 = "StreamCount",
     shown_count: u32 = "ShownCount",
+    presets: Presets = "Presets",
 });
 
 info!(/// A network interface.
@@ -203,6 +220,28 @@ StreamInfo {
     sdp_text: String = "SdpText",
 });
 
+info!(/// A route.
+RouteInfo {
+    id: String = "Id",
+    source: String = "Source",
+    sink: String = "Sink",
+    source_stream: Path = "SourceStream",
+    sink_stream: Path = "SinkStream",
+    source_name: String = "SourceName",
+    sink_name: String = "SinkName",
+    channels: Vec<RouteChannelInfo> = "Channels",
+    desired: bool = "Desired",
+    way: String = "Way",
+    relay_latency_ns: u64 = "RelayLatencyNs",
+    state: String = "State",
+    state_reason: String = "StateReason",
+    state_text: String = "StateText",
+    state_since: u64 = "StateSince",
+});
+
+/// Presets by name: roles, and who had them.
+type Presets = HashMap<String, HashMap<String, String>>;
+
 /// An object path that is written as its text.
 type Path = String;
 type Paths = Vec<String>;
@@ -246,6 +285,26 @@ impl FromVariant for Vec<ChannelInfo> {
     fn from_variant(value: OwnedVariant) -> Option<Self> {
         let channels: Vec<Properties> = value.try_into().ok()?;
         Some(channels.iter().map(|channel| ChannelInfo { label: read(channel, "label") }).collect())
+    }
+}
+
+impl FromVariant for Presets {
+    fn from_variant(value: OwnedVariant) -> Option<Self> {
+        value.try_into().ok()
+    }
+}
+
+impl FromVariant for Vec<RouteChannelInfo> {
+    fn from_variant(value: OwnedVariant) -> Option<Self> {
+        let channels: Vec<Properties> = value.try_into().ok()?;
+        let channel = |channel: &Properties| RouteChannelInfo {
+            source: read(channel, "source"),
+            sink: read(channel, "sink"),
+            desired: read(channel, "desired"),
+            state: read(channel, "state"),
+            reason: read(channel, "reason"),
+        };
+        Some(channels.iter().map(channel).collect())
     }
 }
 

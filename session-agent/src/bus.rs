@@ -1,5 +1,7 @@
 //! The objects on the bus: thin, one file per interface, no knowledge of streams.
 
+mod checkpoint;
+mod clients;
 mod clock;
 mod device;
 mod interface;
@@ -7,9 +9,12 @@ mod job;
 mod manager;
 mod options;
 mod publish;
+mod route;
+mod route_options;
 mod statistics;
 mod stream;
 
+pub use clients::watch as watch_clients;
 pub use publish::{Taken, connect, publish, publish_manager};
 
 mod fault;

@@ -107,6 +107,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
             anyhow::bail!("{} is taken: an agent runs in this session already", wireloom_dbus::BUS_NAME)
         }
     };
+    let clients = bus::watch_clients(bus.clone(), handle.clone());
     let (datagram_sender, datagrams) = mpsc::channel(256);
     let sockets =
         sap_sockets::SapSockets::open(&datagram_sender).context("opening the announcement sockets")?;
@@ -118,7 +119,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
 
     let objects = bus::publish(bus.clone(), handle, world_receiver.clone(), applied_sender);
     let manager = bus::publish_manager(bus.clone(), world_receiver);
-    let publishing = tokio::spawn(async move { tokio::try_join!(objects, manager).map(|_| ()) });
+    let publishing = tokio::spawn(async move { tokio::try_join!(objects, manager, clients).map(|_| ()) });
     let driver = core::Driver {
         clock,
         model,

@@ -14,6 +14,7 @@ pub enum Refused {
     Mismatch(String),
     Conflict(String),
     Limit(String),
+    NotPossible(String),
 }
 
 impl std::fmt::Display for Refused {
@@ -25,7 +26,8 @@ impl std::fmt::Display for Refused {
             | Self::InProgress(text)
             | Self::Mismatch(text)
             | Self::Conflict(text)
-            | Self::Limit(text) => f.write_str(text),
+            | Self::Limit(text)
+            | Self::NotPossible(text) => f.write_str(text),
         }
     }
 }
@@ -95,8 +97,85 @@ pub enum Ask {
     CancelJob {
         id: String,
     },
+    /// Answers ids of routes or checkpoints, or the commands of a dry run.
+    Route(RouteAsk),
     /// Somebody reads counters: keep them coming for a while.
     Watch,
+}
+
+/// What is asked about routes. Channels count from 0.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RouteAsk {
+    Connect {
+        connections: Vec<Connection>,
+        dry_run: bool,
+    },
+    /// `channels`: which; all when empty.
+    Disconnect {
+        route: String,
+        channels: Vec<(u32, u32)>,
+        dry_run: bool,
+    },
+    /// Answers the words of a [`Possible`].
+    CanConnect(Connection),
+    SavePreset {
+        name: String,
+    },
+    RemovePreset {
+        name: String,
+    },
+    ApplyPreset {
+        name: String,
+        roles: Vec<(String, String)>,
+        exactly: bool,
+        dry_run: bool,
+    },
+    CreateCheckpoint {
+        client: String,
+        timeout_s: u32,
+    },
+    EndCheckpoint {
+        id: String,
+        rollback: bool,
+    },
+    ClientLeft {
+        client: String,
+    },
+}
+
+/// Two ends as clients name them, and which channels of them; the first to the first and so on when empty.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Connection {
+    pub source: String,
+    pub sink: String,
+    pub map: Vec<(u32, u32)>,
+}
+
+/// Whether and how two ends can be connected.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Possible {
+    pub possible: bool,
+    pub reason: String,
+    pub text: String,
+    pub way: String,
+    pub token: String,
+    pub added_latency_ns: u64,
+}
+
+impl Possible {
+    pub fn to_words(&self) -> Vec<String> {
+        let latency = self.added_latency_ns.to_string();
+        let texts = [&self.reason, &self.text, &self.way, &self.token, &latency];
+        std::iter::once(self.possible.to_string()).chain(texts.into_iter().cloned()).collect()
+    }
+
+    pub fn from_words(words: Vec<String>) -> Self {
+        let mut words = words.into_iter();
+        let possible = words.next().as_deref() == Some("true");
+        let mut next = || words.next().unwrap_or_default();
+        let (reason, text, way, token) = (next(), next(), next(), next());
+        Self { possible, reason, text, way, token, added_latency_ns: next().parse().unwrap_or(0) }
+    }
 }
 
 /// What the core answers: ids, or why not.

@@ -29,9 +29,22 @@ pub struct Saved {
     /// Routes that are wished, or withdrawn and not taken back yet, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wishes: Vec<SavedWish>,
+    /// Presets by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub presets: BTreeMap<String, SavedPreset>,
     /// Nodes that wishes need, by the id of their stream: shown offline until their device is heard again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub remembered: BTreeMap<String, wireloom_wanted::Node>,
+}
+
+/// Routes between roles.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SavedPreset {
+    /// Who had which role.
+    pub roles: BTreeMap<String, String>,
+    /// The ends are roles.
+    pub routes: Vec<SavedWish>,
 }
 
 /// A route of one channel. An end is what the route engine calls the device, and a channel from 0.

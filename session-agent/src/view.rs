@@ -15,6 +15,8 @@ pub struct World {
     pub clocks: BTreeMap<String, Arc<ClockView>>,
     pub devices: BTreeMap<String, Arc<DeviceView>>,
     pub streams: BTreeMap<String, Arc<StreamView>>,
+    pub routes: BTreeMap<String, Arc<RouteView>>,
+    pub checkpoints: BTreeMap<String, Arc<CheckpointView>>,
     pub jobs: BTreeMap<String, Arc<JobView>>,
 }
 
@@ -83,6 +85,8 @@ pub struct ManagerView {
     pub stream_count: u32,
     pub shown_count: u32,
     pub active_clock: Option<String>,
+    /// Roles of each preset, with the node that had the role.
+    pub presets: BTreeMap<String, BTreeMap<String, String>>,
     pub counters: BTreeMap<&'static str, u64>,
 }
 
@@ -176,4 +180,37 @@ pub struct JobView {
     pub progress: f64,
     /// Set once, when it ended: success, error name, message.
     pub outcome: Option<(bool, &'static str, String)>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RouteView {
+    pub id: String,
+    pub source: String,
+    pub sink: String,
+    pub source_stream: String,
+    pub sink_stream: String,
+    pub source_name: String,
+    pub sink_name: String,
+    pub channels: Vec<RouteChannelView>,
+    pub desired: bool,
+    pub way: &'static str,
+    pub relay_latency_ns: u64,
+    pub condition: Condition,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RouteChannelView {
+    pub source: u32,
+    pub sink: u32,
+    pub desired: bool,
+    pub state: &'static str,
+    pub reason: &'static str,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct CheckpointView {
+    pub id: String,
+    pub client: String,
+    pub created_us: u64,
+    pub expires_us: u64,
 }

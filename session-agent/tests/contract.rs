@@ -51,6 +51,11 @@ fn the_agent_serves_what_the_xml_says() {
             .await;
         let job = world.manager().await.discover(Default::default()).await.expect("discovers");
         let stream = seen.streams[0].path.as_str();
+        let manager = world.manager().await;
+        let own = manager.create_stream("Drums", 2, Default::default()).await.expect("creates");
+        let (route, _) =
+            manager.connect(stream, own.as_str(), Vec::new(), Default::default()).await.expect("connects");
+        let checkpoint = manager.create_checkpoint(600, Default::default()).await.expect("creates");
         for (name, xml) in wireloom_dbus::CONTRACT {
             let path = match name.rsplit('.').next() {
                 Some("Manager") => wireloom_dbus::ROOT_PATH,
@@ -59,6 +64,8 @@ fn the_agent_serves_what_the_xml_says() {
                 Some("Device") => seen.devices[0].path.as_str(),
                 Some("Stream" | "Statistics") => stream,
                 Some("Job") => job.as_str(),
+                Some("Route") => route.as_str(),
+                Some("Checkpoint") => checkpoint.as_str(),
                 other => panic!("{other:?} has no object in this test"),
             };
             let proxy = zbus::fdo::IntrospectableProxy::builder(&world.connection)
@@ -94,7 +101,7 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
         }
         read!(manager, version, state, state_reason, state_text, state_since, network_interfaces, node_limit);
         read!(manager, show, latency_frames, address_pool, stream_count, shown_count, active_clock);
-        read!(manager, announcement_counters, describe);
+        read!(manager, announcement_counters, describe, presets);
         let stream =
             wireloom_dbus::StreamProxy::builder(bus).path(created.clone()).build().await.expect("a proxy");
         read!(stream, id, device, protocol, direction, origin, name, alias, state, state_reason, state_text);
@@ -138,6 +145,20 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
         let path = seen.devices[0].path.as_str();
         let device = wireloom_dbus::DeviceProxy::builder(bus).path(path).build().await.expect("a proxy");
         read!(device, id, protocol, local, name, alias, address, streams, describe);
+        let device = world::Announcer::new(21);
+        device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
+        let seen = world.until_snapshot("two streams", |seen| seen.streams.len() == 2).await;
+        let heard = seen.streams.iter().find(|stream| stream.origin == "announced").expect("is there");
+        let own = seen.streams.iter().find(|stream| stream.origin == "own").expect("is there");
+        let (route, _) =
+            manager.connect(&heard.id, &own.id, Vec::new(), Default::default()).await.expect("connects");
+        let route = wireloom_dbus::RouteProxy::builder(bus).path(route).build().await.expect("a proxy");
+        read!(route, id, source, sink, source_stream, sink_stream, source_name, sink_name, channels, desired);
+        read!(route, way, relay_latency_ns, state, state_reason, state_text, state_since, describe);
+        let checkpoint = manager.create_checkpoint(600, Default::default()).await.expect("creates");
+        let checkpoint =
+            wireloom_dbus::CheckpointProxy::builder(bus).path(checkpoint).build().await.expect("a proxy");
+        read!(checkpoint, id, client, created, expires, confirm);
         let job = manager.discover(Default::default()).await.expect("discovers");
         let job = wireloom_dbus::JobProxy::builder(bus).path(job).build().await.expect("a proxy");
         read!(job, operation, progress, progress_valid, cancelable);

@@ -51,6 +51,7 @@ impl From<Refused> for Fault {
             Refused::InProgress(text) => Error::InProgress(text),
             Refused::Mismatch(text) => Error::FormatMismatch(text),
             Refused::Conflict(text) => Error::AddressConflict(text),
+            Refused::NotPossible(text) => Error::NotSupported(text),
             Refused::Limit(text) => Error::NoBandwidth(text),
         })
     }

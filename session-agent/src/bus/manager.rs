@@ -3,10 +3,11 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::Fault;
-use zbus::{OwnedObjectPath, OwnedVariant, interface};
+use zbus::{OwnedObjectPath, OwnedVariant, Str, interface};
 
+use super::route_options::{connections_of, map_of};
 use super::{object_path, options::Options};
-use crate::request::{Ask, Core, NewStream, Setting};
+use crate::request::{Ask, Connection, Core, NewStream, Possible, RouteAsk, Setting};
 use crate::settings;
 use crate::view::ManagerView;
 
@@ -20,6 +21,19 @@ impl Manager {
     async fn set(&self, setting: Setting) -> Result<(), Fault> {
         self.core.ask(Ask::Set(setting)).await?;
         Ok(())
+    }
+
+    /// Asks about routes; paths of routes and an empty plan, or no paths and the plan of a dry run.
+    async fn route(
+        &self,
+        ask: RouteAsk,
+        dry_run: bool,
+    ) -> Result<(Vec<OwnedObjectPath>, Vec<String>), Fault> {
+        if dry_run {
+            return Ok((Vec::new(), self.core.ask(Ask::Route(ask)).await?));
+        }
+        let ids = self.core.ask_visible(Ask::Route(ask)).await?;
+        Ok((ids.iter().map(|id| object_path("route", id)).collect(), Vec::new()))
     }
 
     fn edit(&mut self) -> &mut ManagerView {
@@ -83,6 +97,114 @@ impl Manager {
         options.finish()?;
         let ids = self.core.ask_visible(Ask::Discover { timeout_ms }).await?;
         Ok(object_path("job", ids.first().map_or("", String::as_str)))
+    }
+
+    #[zbus(out_args("route", "plan"))]
+    async fn connect(
+        &self,
+        source: String,
+        sink: String,
+        map: Vec<HashMap<String, OwnedVariant>>,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(OwnedObjectPath, Vec<String>), Fault> {
+        let mut options = Options::new(options);
+        let dry_run = options.flag("dry-run")?;
+        options.finish()?;
+        let connections = vec![Connection { source, sink, map: map_of(map)? }];
+        let (routes, plan) = self.route(RouteAsk::Connect { connections, dry_run }, dry_run).await?;
+        Ok((routes.into_iter().next().unwrap_or_else(|| object_path("route", "")), plan))
+    }
+
+    #[zbus(out_args("routes", "plan"))]
+    async fn connect_many(
+        &self,
+        connections: Vec<HashMap<String, OwnedVariant>>,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(Vec<OwnedObjectPath>, Vec<String>), Fault> {
+        let mut options = Options::new(options);
+        let dry_run = options.flag("dry-run")?;
+        options.finish()?;
+        let connections = connections_of(connections)?;
+        self.route(RouteAsk::Connect { connections, dry_run }, dry_run).await
+    }
+
+    #[zbus(out_args("plan"))]
+    async fn disconnect(
+        &self,
+        route: OwnedObjectPath,
+        map: Vec<HashMap<String, OwnedVariant>>,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<Vec<String>, Fault> {
+        let mut options = Options::new(options);
+        let dry_run = options.flag("dry-run")?;
+        options.finish()?;
+        let channels = map_of(map)?;
+        let ask = RouteAsk::Disconnect { route: route.to_string(), channels, dry_run };
+        Ok(self.route(ask, dry_run).await?.1)
+    }
+
+    #[zbus(out_args("possible", "reason", "details"))]
+    async fn can_connect(
+        &self,
+        source: String,
+        sink: String,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(bool, String, HashMap<String, OwnedVariant>), Fault> {
+        let mut options = Options::new(options);
+        let map = map_of(options.take("map")?.unwrap_or_default())?;
+        options.finish()?;
+        let ask = RouteAsk::CanConnect(Connection { source, sink, map });
+        let answer = Possible::from_words(self.core.ask(Ask::Route(ask)).await?);
+        let text = |text: String| OwnedVariant::from(Str::from(text));
+        let mut details = HashMap::from([
+            ("way".to_owned(), text(answer.way)),
+            ("text".to_owned(), text(answer.text)),
+            ("added-latency-ns".to_owned(), answer.added_latency_ns.into()),
+        ]);
+        if !answer.token.is_empty() {
+            details.insert("token".to_owned(), text(answer.token));
+        }
+        Ok((answer.possible, answer.reason, details))
+    }
+
+    async fn save_preset(&self, name: String, options: HashMap<String, OwnedVariant>) -> Result<(), Fault> {
+        Options::new(options).finish()?;
+        self.core.ask(Ask::Route(RouteAsk::SavePreset { name })).await?;
+        Ok(())
+    }
+
+    #[zbus(out_args("routes", "plan"))]
+    async fn apply_preset(
+        &self,
+        name: String,
+        roles: HashMap<String, String>,
+        options: HashMap<String, OwnedVariant>,
+    ) -> Result<(Vec<OwnedObjectPath>, Vec<String>), Fault> {
+        let mut options = Options::new(options);
+        let (exactly, dry_run) = (options.flag("exactly")?, options.flag("dry-run")?);
+        options.finish()?;
+        let roles = roles.into_iter().collect();
+        self.route(RouteAsk::ApplyPreset { name, roles, exactly, dry_run }, dry_run).await
+    }
+
+    async fn remove_preset(&self, name: String, options: HashMap<String, OwnedVariant>) -> Result<(), Fault> {
+        Options::new(options).finish()?;
+        self.core.ask(Ask::Route(RouteAsk::RemovePreset { name })).await?;
+        Ok(())
+    }
+
+    #[zbus(out_args("checkpoint"))]
+    async fn create_checkpoint(
+        &self,
+        timeout: u32,
+        options: HashMap<String, OwnedVariant>,
+        #[zbus(header)] header: zbus::message::Header<'_>,
+    ) -> Result<OwnedObjectPath, Fault> {
+        Options::new(options).finish()?;
+        let client = header.sender().map(ToString::to_string).unwrap_or_default();
+        let ask = RouteAsk::CreateCheckpoint { client, timeout_s: timeout };
+        let ids = self.core.ask_visible(Ask::Route(ask)).await?;
+        Ok(object_path("checkpoint", ids.first().map_or("", String::as_str)))
     }
 
     #[zbus(out_args("json"))]
@@ -189,6 +311,12 @@ impl Manager {
     #[zbus(property)]
     fn shown_count(&self) -> u32 {
         self.view.shown_count
+    }
+
+    #[zbus(property)]
+    fn presets(&self) -> HashMap<String, HashMap<String, String>> {
+        let roles = |roles: &std::collections::BTreeMap<String, String>| roles.clone().into_iter().collect();
+        self.view.presets.iter().map(|(name, had)| (name.clone(), roles(had))).collect()
     }
 
     #[zbus(property)]

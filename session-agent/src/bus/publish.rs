@@ -9,9 +9,11 @@ use wireloom_dbus::{BUS_NAME, ROOT_PATH};
 use zbus::fdo::{RequestNameFlags, RequestNameReply};
 use zbus::{Connection, connection, fdo};
 
-use super::{clock, device, interface, job, manager, object_path, statistics, stream};
+use super::{checkpoint, clock, device, interface, job, manager, object_path, route, statistics, stream};
 use crate::request::Core;
-use crate::view::{ClockView, DeviceView, InterfaceView, JobView, ManagerView, StreamView, World};
+use crate::view::{
+    CheckpointView, ClockView, DeviceView, InterfaceView, JobView, ManagerView, RouteView, StreamView, World,
+};
 
 /// Between two rounds: what changes meanwhile becomes one signal per object.
 const ROUND: Duration = Duration::from_millis(100);
@@ -84,6 +86,9 @@ async fn round(bus: &Connection, core: &Core, old: &World, new: &World) -> zbus:
     let (before, after) = (shown_only(&old.streams), shown_only(&new.streams));
     let statistics = |_: &str, view| statistics::Statistics { view, core: core.clone() };
     kind(bus, "stream", &before, &after, statistics).await?;
+    kind(bus, "route", &old.routes, &new.routes, |_, view| route::Route { view }).await?;
+    let checkpoint = |_: &str, view| checkpoint::Checkpoint { view, core: core.clone() };
+    kind(bus, "checkpoint", &old.checkpoints, &new.checkpoints, checkpoint).await?;
     disappear::<device::Device>(bus, "device", &old.devices, &new.devices).await?;
     let job = |id: &str, view| job::Job { id: id.to_owned(), view, core: core.clone() };
     kind(bus, "job", &old.jobs, &new.jobs, job).await?;
@@ -131,6 +136,8 @@ served!(clock::Clock, ClockView, [], ["ErrorBoundNs", "FrequencyPpb"]);
 served!(device::Device, DeviceView, [], []);
 served!(stream::Stream, StreamView, ["SdpText"], ["LastHeard"]);
 served!(statistics::Statistics, StreamView, [], ["Counters"]);
+served!(route::Route, RouteView, [], []);
+served!(checkpoint::Checkpoint, CheckpointView, [], []);
 served!(job::Job, JobView, [], []);
 
 /// Adds, updates and removes the objects of one kind.

@@ -5,7 +5,7 @@ use wireloom_units::Nanos;
 
 use super::Model;
 use super::known::Origin;
-use crate::request::{Answer, Ask, Refused, Setting, StreamSetting};
+use crate::request::{Answer, Ask, Refused, RouteAsk, Setting, StreamSetting};
 use crate::settings::{Settings, Show};
 use crate::time::Now;
 
@@ -19,7 +19,9 @@ const MAX_SDP: usize = 8192;
 impl Model {
     /// Does what is asked, or says why not. [`Model::settle`] has to follow.
     pub fn handle_ask(&mut self, now: Now, ask: Ask) -> Answer {
-        if !self.active && !matches!(ask, Ask::Watch | Ask::CancelJob { .. }) {
+        if !self.active
+            && !matches!(ask, Ask::Watch | Ask::CancelJob { .. } | Ask::Route(RouteAsk::ClientLeft { .. }))
+        {
             let text = "another session of this computer is active on the network";
             return Err(Refused::NotReady(text.to_owned()));
         }
@@ -45,6 +47,7 @@ impl Model {
             Ask::Remove { id, dry_run } => self.remove(now, &id, dry_run),
             Ask::Discover { timeout_ms } => self.discover(now, timeout_ms),
             Ask::CancelJob { id } => self.cancel_job(now, &id),
+            Ask::Route(ask) => self.handle_route_ask(now, ask),
             Ask::Watch => {
                 self.watch_until = Some(now.mono.plus(WATCH));
                 Ok(Vec::new())

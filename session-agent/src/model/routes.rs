@@ -1,12 +1,15 @@
 //! Routes: what is wished and seen goes into the engine, its commands come out as orders and links.
 
+mod checkpoints;
 mod devices;
 mod keys;
 mod links;
 mod receivers;
 mod remember;
+mod requests;
 #[cfg(test)]
 mod tests;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -32,14 +35,19 @@ pub struct Routes {
     dismissed: BTreeSet<String>,
     /// Ids of streams that a wish needs.
     needed: BTreeSet<String>,
-    /// Revision of the engine that is saved.
+    /// Revision of the engine that is saved, and that is shown.
     saved_revision: u64,
+    viewed_revision: Option<u64>,
+    views: BTreeMap<String, crate::view::RouteView>,
+    checkpoints: BTreeMap<u64, checkpoints::Open>,
+    next_checkpoint: u64,
 }
 
 impl Model {
     /// Brings commands, links and metadata in line with what is wished and seen.
     pub(super) fn settle_routes(&mut self, now: Now) {
         self.tell_devices(now);
+        self.settle_checkpoints(now);
         if !self.active {
             return;
         }

@@ -46,6 +46,7 @@ impl Model {
             self.listener.poll_timeout(),
             self.announcer.poll_timeout(),
             self.routes_timeout(),
+            self.checkpoints_timeout(),
         ];
         streams.chain(fixed.into_iter().flatten()).min()
     }

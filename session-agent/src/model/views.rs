@@ -32,6 +32,7 @@ impl Model {
 
     /// Makes the world anew; entries that did not change are shared with the one before.
     pub fn refresh_world(&mut self, now: Now) -> Arc<World> {
+        self.view_routes(now);
         let old = self.world.clone();
         let users = self.address_users();
         let streams =
@@ -43,6 +44,8 @@ impl Model {
             clocks: share(&old.clocks, self.clock_views()),
             devices: share(&old.devices, self.device_views()),
             streams: share(&old.streams, streams),
+            routes: share(&old.routes, self.route_views()),
+            checkpoints: share(&old.checkpoints, self.checkpoint_views()),
             jobs: share::<JobView>(&old.jobs, self.jobs.views(now)),
         };
         self.world = Arc::new(world);
@@ -90,6 +93,7 @@ impl Model {
             address_pool: self.settings.address_pool.to_string(),
             stream_count: count(self.streams.len()),
             shown_count: count(self.streams.values().filter(|stream| stream.shown).count()),
+            presets: self.preset_views(),
             active_clock: self.active_line().map(|line| clock::naming(line.source).0),
             counters: BTreeMap::from([
                 ("received", counters.received),

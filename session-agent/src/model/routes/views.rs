@@ -1,0 +1,99 @@
+//! Routes as the bus shows them: one for each two ends, with its channels.
+
+use std::collections::BTreeMap;
+
+use wireloom_route::{Answer, Pair, Route, RouteState};
+
+use super::super::Model;
+use super::devices::{node_name, stream_id};
+use super::requests::hashed;
+use crate::time::Now;
+use crate::view::{Condition, RouteChannelView, RouteView};
+
+/// The id of the route that `pair` is a channel of.
+pub fn route_id(pair: &Pair) -> String {
+    hashed("r", &format!("{}\0{}", pair.output.device, pair.input.device))
+}
+
+impl Model {
+    /// Finds the routes anew when something about them changed.
+    pub(in super::super) fn view_routes(&mut self, now: Now) {
+        let revision = self.routes.engine.revision();
+        if self.routes.viewed_revision == Some(revision) {
+            return;
+        }
+        self.routes.viewed_revision = Some(revision);
+        let mut views: BTreeMap<String, RouteView> = BTreeMap::new();
+        let mut worst: BTreeMap<String, Route> = BTreeMap::new();
+        for route in self.routes.engine.routes() {
+            if !route.wished && matches!(route.way, Answer::Impossible(_)) {
+                continue; // what a receiver plays of somebody whom nobody knows
+            }
+            let id = route_id(&route.pair);
+            let view = views.entry(id.clone()).or_insert_with(|| RouteView {
+                id: id.clone(),
+                source: node_name(&route.pair.output.device).to_owned(),
+                sink: node_name(&route.pair.input.device).to_owned(),
+                source_stream: stream_id(&route.pair.output.device).unwrap_or_default().to_owned(),
+                sink_stream: stream_id(&route.pair.input.device).unwrap_or_default().to_owned(),
+                ..RouteView::default()
+            });
+            view.desired |= route.wished;
+            view.channels.push(RouteChannelView {
+                source: u32::from(route.pair.output.channel),
+                sink: u32::from(route.pair.input.channel),
+                desired: route.wished,
+                state: word(route.state),
+                reason: route.reason,
+            });
+            let is_worse = worst.get(&id).is_none_or(|other| other.state < route.state);
+            if is_worse {
+                worst.insert(id, route);
+            }
+        }
+        let before = std::mem::take(&mut self.routes.views);
+        for (id, view) in &mut views {
+            let Some(route) = worst.remove(id) else { continue };
+            (view.way, view.relay_latency_ns) = match &route.way {
+                Answer::Direct { .. } => ("direct", 0),
+                Answer::Here => ("here", 0),
+                Answer::Relayed { added_latency } => ("relayed", added_latency.0),
+                Answer::Impossible(_) => ("impossible", 0),
+            };
+            let mut condition: Condition =
+                before.get(id).map(|view| view.condition.clone()).unwrap_or_default();
+            let text = self.in_words(&self.in_words(&route.text));
+            condition.become_(word(route.state), route.reason, text, now.wall_us);
+            view.condition = condition;
+        }
+        self.routes.views = views;
+    }
+
+    /// Presets: roles, and the nodes that had them.
+    pub(in super::super) fn preset_views(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let role = |(role, id): (&String, &String)| (role.clone(), node_name(&id.as_str().into()).to_owned());
+        let roles = |roles: &BTreeMap<String, String>| roles.iter().map(role).collect();
+        self.saved.presets.iter().map(|(name, preset)| (name.clone(), roles(&preset.roles))).collect()
+    }
+
+    pub(in super::super) fn route_views(&self) -> impl Iterator<Item = (String, RouteView)> {
+        self.routes.views.iter().map(|(id, view)| {
+            let name = |node: &str, side| self.name_of(&super::devices::engine_id(node, side));
+            let mut view = view.clone();
+            view.source_name = name(&view.source, wireloom_route::Side::Transmits);
+            view.sink_name = name(&view.sink, wireloom_route::Side::Receives);
+            (id.clone(), view)
+        })
+    }
+}
+
+fn word(state: RouteState) -> &'static str {
+    match state {
+        RouteState::Pending => "pending",
+        RouteState::Connecting => "connecting",
+        RouteState::Receiving => "receiving",
+        RouteState::Degraded => "degraded",
+        RouteState::Offline => "offline",
+        RouteState::Failed => "failed",
+    }
+}
