@@ -236,8 +236,9 @@ fn interface_table(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> 
             used,
             address,
             interface.announcements_received.to_string(),
+            if interface.ravenna { interface.sessions_found.to_string() } else { "off".to_owned() },
         ]
     };
     let rows: Vec<_> = snapshot.interfaces.iter().map(row).collect();
-    output.table(&["INTERFACE", "STATE", "USED", "ADDRESS", "HEARD"], &rows)
+    output.table(&["INTERFACE", "STATE", "USED", "ADDRESS", "HEARD", "RAVENNA"], &rows)
 }

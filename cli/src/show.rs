@@ -86,6 +86,14 @@ impl Show {
                 ("Addresses", interface.addresses.join("\n")),
                 ("Hardware", interface.hardware_address.clone()),
                 ("Heard", format!("{} announcements", interface.announcements_received)),
+                (
+                    "RAVENNA",
+                    if interface.ravenna {
+                        format!("{} sessions", interface.sessions_found)
+                    } else {
+                        "off".to_owned()
+                    },
+                ),
             ]);
         }
         Err(Failure::NotFound(format!("nothing is called \"{name}\"; see: wireloom list")))
@@ -145,6 +153,7 @@ fn stream_fields(snapshot: &Snapshot, stream: &StreamInfo, output: &Output) -> V
         ),
         ("Links", stream.links.to_string()),
         ("Heard on", stream.heard_on.join(", ")),
+        ("Found by", stream.found_by.join(", ")),
         ("Node", stream.node_name.clone()),
         ("Remarks", stream.warnings.join("\n")),
     ]

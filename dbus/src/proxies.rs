@@ -121,6 +121,10 @@ pub trait Interface {
     fn hardware_address(&self) -> zbus::Result<String>;
     #[zbus(property(emits_changed_signal = "false"))]
     fn announcements_received(&self) -> zbus::Result<u64>;
+    #[zbus(property)]
+    fn ravenna(&self) -> zbus::Result<bool>;
+    #[zbus(property)]
+    fn sessions_found(&self) -> zbus::Result<u32>;
 }
 
 #[proxy(interface = "org.wireloom.Wireloom1.Clock", default_service = "org.wireloom.Wireloom1")]
@@ -246,6 +250,8 @@ pub trait Stream {
     fn links(&self) -> zbus::Result<u32>;
     #[zbus(property)]
     fn heard_on(&self) -> zbus::Result<Vec<String>>;
+    #[zbus(property)]
+    fn found_by(&self) -> zbus::Result<Vec<String>>;
     #[zbus(property(emits_changed_signal = "false"))]
     fn last_heard(&self) -> zbus::Result<u64>;
     #[zbus(property)]

@@ -153,6 +153,8 @@ InterfaceInfo {
     addresses: Vec<String> = "Addresses",
     hardware_address: String = "HardwareAddress",
     announcements_received: u64 = "AnnouncementsReceived",
+    ravenna: bool = "Ravenna",
+    sessions_found: u32 = "SessionsFound",
 });
 
 info!(/// A clock.
@@ -214,6 +216,7 @@ StreamInfo {
     latency_frames: u32 = "LatencyFrames",
     links: u32 = "Links",
     heard_on: Vec<String> = "HeardOn",
+    found_by: Vec<String> = "FoundBy",
     last_heard: u64 = "LastHeard",
     warnings: Vec<String> = "Warnings",
     checks: Vec<CheckInfo> = "Checks",

@@ -17,6 +17,7 @@ use crate::interfaces::{self, Bell};
 use crate::lock::ActiveLock;
 use crate::model::{ClockFacts, GraphEvent, Model};
 use crate::pipewire_thread::PipeWireOp;
+use crate::ravenna::{self, Ravenna};
 use crate::request::Request;
 use crate::sap_senders::SapSenders;
 use crate::sap_sockets::{Datagram, SapSockets};
@@ -41,6 +42,7 @@ pub struct Ends {
     pub datagrams: mpsc::Receiver<Datagram>,
     pub graph: mpsc::Receiver<GraphEvent>,
     pub told: mpsc::Receiver<Told>,
+    pub ravenna: mpsc::Receiver<ravenna::Event>,
     pub ops: pipewire::channel::Sender<PipeWireOp>,
     pub worlds: watch::Sender<Arc<World>>,
 }
@@ -55,6 +57,7 @@ pub struct Driver {
     pub state_file: PathBuf,
     pub senders: SapSenders,
     pub executors: Executors,
+    pub ravenna: Ravenna,
     /// Interfaces on which joining failed last time.
     pub failed: BTreeSet<u32>,
     pub clock_seen: Vec<String>,
@@ -107,6 +110,14 @@ impl Driver {
                         self.model.handle_told(now, told);
                     }
                 }
+                Some(event) = ends.ravenna.recv() => {
+                    let now = self.clock.now();
+                    changed = self.model.handle_ravenna(now, event);
+                    for _ in 1..BATCH {
+                        let Ok(event) = ends.ravenna.try_recv() else { break };
+                        changed |= self.model.handle_ravenna(now, event);
+                    }
+                }
                 _ = clock_look.tick() => changed = self.look_at_clock(),
                 _ = interface_look.tick() => self.read_interfaces(),
                 () = rung(bell.as_ref()) => {
@@ -121,6 +132,7 @@ impl Driver {
         if let Some(saved) = self.model.unsaved() {
             self.save(&saved);
         }
+        self.ravenna.stop().await;
     }
 
     fn due(&self) -> Nanos {
@@ -169,6 +181,7 @@ impl Driver {
         while let Some(announcement) = self.model.poll_transmit() {
             self.senders.send(&announcement);
         }
+        self.ravenna.follow(self.model.ravenna_plan());
         if let Some(saved) = self.model.poll_save(now) {
             self.save(&saved);
         }

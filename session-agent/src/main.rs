@@ -14,6 +14,7 @@ mod interfaces;
 mod lock;
 mod model;
 mod pipewire_thread;
+mod ravenna;
 mod request;
 mod sap_senders;
 mod sap_sockets;
@@ -116,6 +117,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     pipewire_thread::start(graph_sender, ops_receiver).context("starting the PipeWire thread")?;
     let (executors, told) = executor::Executors::new();
     let (worlds, world_receiver) = watch::channel(world);
+    let (session_sender, sessions) = mpsc::channel(256);
 
     let objects = bus::publish(bus.clone(), handle, world_receiver.clone(), applied_sender);
     let manager = bus::publish_manager(bus.clone(), world_receiver);
@@ -129,6 +131,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         state_file,
         senders: sap_senders::SapSenders::default(),
         executors,
+        ravenna: ravenna::start(clock, session_sender),
         failed: BTreeSet::new(),
         clock_seen: Vec::new(),
         world_at: Nanos::ZERO,
@@ -155,7 +158,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         }
     };
     info!("ready");
-    driver.run(core::Ends { requests, datagrams, graph, told, ops, worlds }, stop).await;
+    driver.run(core::Ends { requests, datagrams, graph, told, ravenna: sessions, ops, worlds }, stop).await;
     anyhow::ensure!(
         !lost.load(std::sync::atomic::Ordering::Relaxed),
         "stopped because the session bus is gone"

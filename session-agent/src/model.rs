@@ -13,6 +13,7 @@ mod jobs;
 mod known;
 mod node;
 mod own;
+mod ravenna;
 mod requests;
 mod routes;
 mod settle;
@@ -61,6 +62,10 @@ pub struct Model {
     /// Streams that a user removed before PipeWire told its nodes: those are not adopted.
     not_adopted: BTreeSet<String>,
     told_own: BTreeSet<(IpAddr, String)>,
+    /// RAVENNA sessions by DNS-SD instance name.
+    sessions: BTreeMap<String, ravenna::Session>,
+    /// Why own streams cannot be offered by RAVENNA; empty when they can.
+    ravenna_trouble: String,
     arrivals: u64,
     interfaces: Vec<InterfaceFacts>,
     received: HashMap<u32, u64>,
@@ -101,6 +106,8 @@ impl Model {
             removed: BTreeMap::new(),
             not_adopted: BTreeSet::new(),
             told_own: BTreeSet::new(),
+            sessions: BTreeMap::new(),
+            ravenna_trouble: String::new(),
             arrivals: 0,
             interfaces: Vec::new(),
             received: HashMap::new(),

@@ -78,6 +78,12 @@ pub struct Settings {
     pub clock_page: PathBuf,
     /// Configuration only: the PTPv2 domain that streams are compared with; the best line decides when absent.
     pub clock_domain: Option<u8>,
+    /// Configuration only: sessions are found and published as RAVENNA does (DNS-SD, RTSP).
+    pub ravenna: bool,
+    /// Configuration only: on these of the interfaces in use; empty: on every one.
+    pub ravenna_interfaces: Vec<String>,
+    /// Configuration only: TCP port of our RTSP server.
+    pub rtsp_port: u16,
 }
 
 impl Default for Settings {
@@ -90,12 +96,15 @@ impl Default for Settings {
             address_pool: Pool { base: u32::from(Ipv4Addr::new(239, 69, 0, 0)), bits: 16 },
             clock_page: PathBuf::from("/run/wireloom/clock"),
             clock_domain: None,
+            ravenna: true,
+            ravenna_interfaces: Vec::new(),
+            rtsp_port: 8854, // what the other RAVENNA sender for Linux uses
         }
     }
 }
 
 /// Keys of the configuration file, in the order of `--check-config`.
-pub const KEYS: [&str; 7] = [
+pub const KEYS: [&str; 10] = [
     "network-interfaces",
     "node-limit",
     "show",
@@ -103,6 +112,9 @@ pub const KEYS: [&str; 7] = [
     "address-pool",
     "clock-page",
     "clock-domain",
+    "ravenna",
+    "ravenna-interfaces",
+    "rtsp-port",
 ];
 
 impl Settings {
@@ -114,13 +126,14 @@ impl Settings {
             number.ok_or_else(|| format!("must be a number from {least} to {most}"))
         };
         let text = || value.as_str().ok_or_else(|| "must be a text".to_owned());
+        let interfaces = || {
+            let names = value.as_array().and_then(|names| {
+                names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+            });
+            checked_interfaces(names.ok_or("must be a list of names")?)
+        };
         match key {
-            "network-interfaces" => {
-                let names = value.as_array().and_then(|names| {
-                    names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
-                });
-                self.set_interfaces(names.ok_or("must be a list of names")?)?;
-            }
+            "network-interfaces" => self.network_interfaces = interfaces()?,
             "node-limit" => self.node_limit = number(0, 1024)?,
             "show" => self.show = Show::parse(text()?).ok_or("must be auto, desktop or patchbay")?,
             "latency-frames" => self.latency_frames = number(16, 48_000)?,
@@ -133,19 +146,13 @@ impl Settings {
             "clock-domain" => {
                 self.clock_domain = Some(u8::try_from(number(0, 127)?).unwrap_or(0)); // in range, one line up
             }
+            "ravenna" => self.ravenna = value.as_bool().ok_or("must be true or false")?,
+            "ravenna-interfaces" => self.ravenna_interfaces = interfaces()?,
+            "rtsp-port" => {
+                self.rtsp_port = u16::try_from(number(1, 65_535)?).unwrap_or(8854); // in range, as just checked
+            }
             _ => return Err("is not a setting".to_owned()),
         }
-        Ok(())
-    }
-
-    fn set_interfaces(&mut self, names: Vec<String>) -> Result<(), String> {
-        if names.len() > 32 {
-            return Err(format!("must name at most 32 interfaces, not {}", names.len()));
-        }
-        if let Some(name) = names.iter().find(|name| !(1..=15).contains(&name.len()) || name.contains('/')) {
-            return Err(format!("cannot contain {name:?}: a name has 1 to 15 bytes and no slash"));
-        }
-        self.network_interfaces = names;
         Ok(())
     }
 
@@ -159,9 +166,22 @@ impl Settings {
             "address-pool" => self.address_pool.to_string().into(),
             "clock-page" => self.clock_page.display().to_string().into(),
             "clock-domain" => i64::from(self.clock_domain?).into(),
+            "ravenna" => self.ravenna.into(),
+            "ravenna-interfaces" => self.ravenna_interfaces.clone().into(),
+            "rtsp-port" => i64::from(self.rtsp_port).into(),
             _ => return None,
         })
     }
+}
+
+fn checked_interfaces(names: Vec<String>) -> Result<Vec<String>, String> {
+    if names.len() > 32 {
+        return Err(format!("must name at most 32 interfaces, not {}", names.len()));
+    }
+    if let Some(name) = names.iter().find(|name| !(1..=15).contains(&name.len()) || name.contains('/')) {
+        return Err(format!("cannot contain {name:?}: a name has 1 to 15 bytes and no slash"));
+    }
+    Ok(names)
 }
 
 /// Type, range, default and meaning of every setting of the Manager, for `Describe`.

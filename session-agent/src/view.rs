@@ -100,6 +100,8 @@ pub struct InterfaceView {
     pub addresses: Vec<String>,
     pub hardware_address: String,
     pub announcements_received: u64,
+    pub ravenna: bool,
+    pub sessions_found: u32,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -155,6 +157,7 @@ pub struct StreamView {
     pub latency_frames: u32,
     pub links: u32,
     pub heard_on: Vec<String>,
+    pub found_by: Vec<&'static str>,
     pub last_heard_us: u64,
     pub warnings: Vec<String>,
     pub checks: Vec<Check>,

@@ -150,6 +150,11 @@ impl RtspClient {
         self.ask_next(now);
     }
 
+    /// Names of the sessions that are asked for.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.sessions.iter().map(|asked| asked.name.as_str())
+    }
+
     /// Whether any session is asked for.
     pub fn is_needed(&self) -> bool {
         !self.sessions.is_empty()

@@ -58,4 +58,14 @@ impl Interface {
     fn announcements_received(&self) -> u64 {
         self.view.announcements_received
     }
+
+    #[zbus(property)]
+    fn ravenna(&self) -> bool {
+        self.view.ravenna
+    }
+
+    #[zbus(property)]
+    fn sessions_found(&self) -> u32 {
+        self.view.sessions_found
+    }
 }

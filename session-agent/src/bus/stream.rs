@@ -222,6 +222,11 @@ impl Stream {
         self.view.heard_on.clone()
     }
 
+    #[zbus(property)]
+    fn found_by(&self) -> Vec<String> {
+        self.view.found_by.iter().map(|way| (*way).to_owned()).collect()
+    }
+
     #[zbus(property(emits_changed_signal = "false"))]
     fn last_heard(&self) -> u64 {
         self.view.last_heard_us

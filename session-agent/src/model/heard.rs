@@ -114,7 +114,7 @@ impl Model {
         }
     }
 
-    fn learn_heard(&mut self, now: Now, entry: StreamId) {
+    pub(super) fn learn_heard(&mut self, now: Now, entry: StreamId) {
         let Some(heard) = self.listener.stream(entry) else { return };
         let Some(hearing) = heard.via.first().copied() else { return };
         let stream = heard.stream.clone();
@@ -122,7 +122,9 @@ impl Model {
         let sdp = bus_text(&String::from_utf8_lossy(heard.raw));
         let hint = self.heard.get(&entry).cloned();
         let id = self.identify(now, &stream, hint);
-        self.learn(&id, stream, &warnings, &sdp, hearing.source, Some(hearing.via.interface));
+        if !self.is_described_better(&id, &stream) {
+            self.learn(&id, stream, &warnings, &sdp, hearing.source, Some(hearing.via.interface));
+        }
         self.heard.insert(entry, id);
         self.learn_state(entry);
     }
@@ -148,7 +150,7 @@ impl Model {
         self.heard.insert(entry, id);
     }
 
-    fn learn_state(&mut self, entry: StreamId) {
+    pub(super) fn learn_state(&mut self, entry: StreamId) {
         let Some(state) = self.listener.stream(entry).map(|heard| heard.state) else { return };
         let Some(stream) = self.heard.get(&entry).and_then(|id| self.streams.get_mut(id)) else { return };
         stream.entry = Some(entry);
@@ -158,6 +160,7 @@ impl Model {
         }
         if stream.origin != Origin::File {
             stream.origin = match state {
+                _ if !stream.sessions.is_empty() => Origin::Announced,
                 State::Announced => Origin::Announced,
                 State::Stale | State::Unannounced => Origin::Stale,
                 State::Withdrawn(_) => Origin::Withdrawn,
@@ -185,7 +188,7 @@ impl Model {
 
     /// The id of `stream`: the one that its identity, or the entry it came in, or its move from another address
     /// says; else a new one.
-    fn identify(&mut self, now: Now, stream: &Stream, hint: Option<String>) -> String {
+    pub(super) fn identify(&mut self, now: Now, stream: &Stream, hint: Option<String>) -> String {
         let key = identity::key_text(&stream.key());
         let mark = identity::moving_mark(stream);
         let known = self.by_key.get(&key).cloned();
@@ -222,7 +225,7 @@ impl Model {
         candidates.next().is_none().then(|| only.clone())
     }
 
-    fn new_id(&self, key: &str) -> String {
+    pub(super) fn new_id(&self, key: &str) -> String {
         // A kept node of which nothing was saved can only be known by this very hash.
         let free = |id: &String| {
             let kept = self.streams.get(id).is_none_or(|stream| stream.origin == Origin::Kept);
@@ -232,7 +235,7 @@ impl Model {
         tries.clone().find(free).unwrap_or_else(|| identity::stream_id(key, 0))
     }
 
-    fn learn(
+    pub(super) fn learn(
         &mut self,
         id: &str,
         stream: Stream,
@@ -266,13 +269,14 @@ impl Model {
         }
     }
 
-    /// Lets `id` go when nobody uses it; a description that the user added stays.
-    fn leave(&mut self, id: &str, at: Nanos) {
-        if let Some(stream) = self.streams.get_mut(id)
-            && stream.origin != Origin::File
-        {
-            stream.leaves_at = Some(at);
-            stream.entry = None;
+    /// Lets `id` go when nobody announces or uses it; a description that the user added stays.
+    pub(super) fn leave(&mut self, id: &str, at: Nanos) {
+        let heard = self.heard.iter().find(|(_, other)| *other == id).map(|(entry, _)| *entry);
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.entry = heard;
+            if stream.origin != Origin::File && heard.is_none() && stream.sessions.is_empty() {
+                stream.leaves_at = Some(at);
+            }
         }
     }
 

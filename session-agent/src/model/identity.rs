@@ -26,6 +26,11 @@ pub fn key_text(key: &StreamKey) -> String {
     bounded(format!("{user}\t{session_id}\t{origin}\t{address}\t{port}"))
 }
 
+/// The identity of a RAVENNA session that cannot be read: what DNS-SD calls it, and where it is.
+pub fn session_key(session: &str, server: std::net::IpAddr) -> String {
+    bounded(format!("session\t{server}\t{session}"))
+}
+
 /// Session id and name of `stream`, by which a device that moved to another address is found again; `None` when
 /// the session id is too short to be anybody's own (AES67 `aes67` 2.7).
 pub fn moving_mark(stream: &Stream) -> Option<String> {

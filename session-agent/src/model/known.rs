@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use wireloom_sdp::{Stream, StreamId};
@@ -54,6 +55,8 @@ pub struct Known {
     pub address: String,
     /// Its announcement, while one is heard.
     pub entry: Option<StreamId>,
+    /// RAVENNA sessions that describe it, by DNS-SD instance name.
+    pub sessions: BTreeSet<String>,
     /// What the listener was told last about its being received.
     pub told_use: bool,
     /// Order of arrival: who came first keeps a node when there are too many.
@@ -79,6 +82,7 @@ impl Known {
             sdp: Arc::from(""),
             address: String::new(),
             entry: None,
+            sessions: BTreeSet::new(),
             told_use: false,
             arrival,
             shown: false,

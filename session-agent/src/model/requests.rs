@@ -173,6 +173,7 @@ impl Model {
                 for id in same {
                     self.streams.remove(&id);
                     self.heard.retain(|_, other| *other != id);
+                    self.forget_sessions_of(&id);
                 }
             }
             _ => {
@@ -180,6 +181,7 @@ impl Model {
                 let entries = self.heard.iter().filter(|(_, other)| *other == id);
                 self.removed.extend(entries.map(|(entry, _)| (*entry, now.mono)));
                 self.heard.retain(|_, other| *other != id);
+                self.forget_sessions_of(id);
             }
         }
         self.save_within(now, Nanos::ZERO);

@@ -104,6 +104,7 @@ impl Model {
             } else {
                 self.streams.remove(&id);
                 self.heard.retain(|_, other| *other != id);
+                self.forget_sessions_of(&id);
             }
         }
         if self.watch_until.is_some_and(|until| until <= now.mono) {

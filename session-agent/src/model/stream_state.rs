@@ -81,6 +81,10 @@ impl Model {
             .filter_map(|hearing| self.interfaces.iter().find(|facts| facts.index == hearing.via.interface))
             .map(|facts| facts.name.clone())
             .collect();
+        for session in self.sessions_of(stream) {
+            let reached = self.interfaces.iter().filter(|facts| facts.reaches(session.server));
+            names.extend(reached.map(|facts| facts.name.clone()));
+        }
         names.sort();
         names.dedup();
         names

@@ -1,5 +1,7 @@
 //! The model in virtual time: what it wants after hours that pass in microseconds.
 
+mod ravenna;
+
 use std::net::IpAddr;
 
 use wireloom_sdp::{SapPacket, Via, message_hash};

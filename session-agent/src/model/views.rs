@@ -145,6 +145,8 @@ impl Model {
                 used: used.is_ok() && !facts.join_failed,
                 addresses: addresses.iter().map(ToString::to_string).collect(),
                 hardware_address: facts.mac.map(mac_text).unwrap_or_default(),
+                ravenna: used.is_ok() && self.allows_ravenna(facts),
+                sessions_found: u32::try_from(self.sessions_on(facts)).unwrap_or(u32::MAX),
                 announcements_received: self.received.get(&facts.index).copied().unwrap_or(0),
             };
             (facts.name.clone(), view)
@@ -204,11 +206,16 @@ impl Model {
         let node = stream.node.as_ref();
         let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
         let via = heard.map(|heard| heard.via).unwrap_or_default();
-        let last = via.iter().map(|hearing| hearing.last).max();
+        let described = self.sessions_of(stream).map(|session| session.last);
+        let last = via.iter().map(|hearing| hearing.last).chain(described).max();
+        let found_by = [("sap", !via.is_empty()), ("dns-sd", !stream.sessions.is_empty())];
         let (relation, clock_text) = self.clock_of(stream);
         let facts = self.facts_of(id, stream, users);
         let report = stream.report.as_ref();
         let mut warnings = stream.warnings.clone();
+        if stream.is_transmit() && !self.ravenna_trouble.is_empty() {
+            warnings.push(self.ravenna_trouble.clone());
+        }
         if let (true, Some(name), Some(leg)) =
             (stream.is_transmit(), &facts.same_address, node.and_then(|node| node.legs.first()))
         {
@@ -260,6 +267,7 @@ impl Model {
             links: stream.links(),
             checks: why::checks(stream, &facts),
             heard_on: facts.heard_on,
+            found_by: found_by.iter().filter(|(_, found)| *found).map(|(word, _)| *word).collect(),
             last_heard_us: last.map_or(0, |last| now.wall_us.saturating_sub(now.mono.since(last).0 / 1000)),
             warnings,
             sdp: stream.sdp.clone(),

@@ -12,6 +12,7 @@ mod network;
 mod panic;
 mod patchbays;
 mod peers;
+mod ravenna;
 mod realtime;
 mod receive;
 mod reload;
@@ -91,6 +92,11 @@ pub const CHECKS: &[Check] = &[
         name: "discovery",
         about: "an announced stream becomes a node and is heard exactly",
         run: discovery::run,
+    },
+    Check {
+        name: "ravenna",
+        about: "Avahi and GStreamer's RTSP server offer a stream, FFmpeg is described ours",
+        run: ravenna::run,
     },
     Check {
         name: "realtime",

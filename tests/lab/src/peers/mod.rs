@@ -1,9 +1,11 @@
 //! Senders and receivers that we did not write.
 
+pub mod avahi;
 pub mod ffmpeg;
 pub mod gstreamer;
 pub mod hostile;
 pub mod ptp4l;
+pub mod rtsp;
 pub mod tshark;
 
 use std::io::Write;

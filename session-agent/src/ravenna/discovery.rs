@@ -1,0 +1,176 @@
+//! DNS-SD by the crate mdns-sd, which shares port 5353 with a running Avahi.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+
+use mdns_sd::{DaemonEvent, IfKind, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
+use tracing::{debug, warn};
+use wireloom_ravenna::{DEVICE_TYPE, InstanceName, RTSP_TYPE, SESSION_TYPE, instance_of};
+
+/// More records than this in the cache are a flood: real studios have some hundreds of sessions.
+const MAX_RECORDS: i64 = 16_384;
+
+/// What is found.
+#[derive(Debug)]
+pub enum Found {
+    /// A session, where its server may be, and its port.
+    Session(InstanceName, Vec<IpAddr>, u16),
+    Gone(InstanceName),
+    /// One of our names was taken: what it was, and what it is.
+    Renamed(InstanceName, InstanceName),
+    /// The service ended, or had to be ended.
+    Ended,
+}
+
+/// What is published of this computer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Published {
+    pub interface: String,
+    pub address: Ipv4Addr,
+    pub port: u16,
+}
+
+/// One running responder and browser, with its own thread.
+pub struct Discovery {
+    daemon: ServiceDaemon,
+    sessions: Receiver<ServiceEvent>,
+    changes: Receiver<DaemonEvent>,
+    interfaces: BTreeSet<String>,
+    /// What is registered: type and name, and how.
+    registered: BTreeMap<(&'static str, InstanceName), Published>,
+    host: String,
+}
+
+impl Discovery {
+    /// Starts to look for sessions on `interfaces` and nowhere else. `host` names this computer.
+    pub fn start(interfaces: BTreeSet<String>, host: &str) -> Result<Self, mdns_sd::Error> {
+        let daemon = ServiceDaemon::new()?;
+        daemon.disable_interface(IfKind::All)?;
+        daemon.enable_interface(kinds(&interfaces))?;
+        let changes = daemon.monitor()?;
+        let sessions = daemon.browse(SESSION_TYPE)?;
+        // A name of its own: Avahi keeps the computer's name for itself.
+        let label: String =
+            host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let host = format!("{}-wireloom.local.", label.trim_matches('-'));
+        Ok(Self { daemon, sessions, changes, interfaces, registered: BTreeMap::new(), host })
+    }
+
+    /// Makes `interfaces` the ones in use.
+    pub fn use_interfaces(&mut self, interfaces: BTreeSet<String>) -> Result<(), mdns_sd::Error> {
+        let old: BTreeSet<String> = self.interfaces.difference(&interfaces).cloned().collect();
+        let new: BTreeSet<String> = interfaces.difference(&self.interfaces).cloned().collect();
+        if !old.is_empty() {
+            self.daemon.disable_interface(kinds(&old))?;
+        }
+        if !new.is_empty() {
+            self.daemon.enable_interface(kinds(&new))?;
+        }
+        self.interfaces = interfaces;
+        Ok(())
+    }
+
+    /// Makes `sessions`, and the node `device` that they belong to, what is published; nothing without `how`.
+    pub fn publish(
+        &mut self,
+        device: Option<&InstanceName>,
+        sessions: &[InstanceName],
+        how: Option<&Published>,
+    ) -> Result<(), mdns_sd::Error> {
+        let names = sessions.iter().map(|name| (SESSION_TYPE, name.clone()));
+        let device = device.map(|name| (DEVICE_TYPE, name.clone())).filter(|_| !sessions.is_empty());
+        let wanted: BTreeMap<_, _> = match how {
+            Some(how) => names.chain(device).map(|name| (name, how.clone())).collect(),
+            None => BTreeMap::new(),
+        };
+        for ((kind, name), how) in &self.registered {
+            if wanted.get(&(*kind, name.clone())) != Some(how) {
+                debug!("withdrawing \"{name}\" from DNS-SD");
+                self.daemon.unregister(&full_name(name))?; // its answer says only that it was done
+            }
+        }
+        for ((kind, name), how) in &wanted {
+            if self.registered.get(&(*kind, name.clone())) != Some(how) {
+                debug!("publishing \"{name}\" by DNS-SD on {}", how.interface);
+                let address = IpAddr::V4(how.address);
+                let mut info = ServiceInfo::new(
+                    kind,
+                    name.as_str(),
+                    &self.host,
+                    address,
+                    how.port,
+                    None::<HashMap<String, String>>,
+                )?;
+                info.set_interfaces(vec![IfKind::Name(how.interface.clone())]);
+                self.daemon.register(info)?;
+            }
+        }
+        self.registered = wanted;
+        Ok(())
+    }
+
+    /// Waits for the next finding. Cancel safe.
+    pub async fn next(&self) -> Found {
+        loop {
+            tokio::select! {
+                event = self.sessions.recv_async() => match event {
+                    Ok(event) => if let Some(found) = found(event) { return found },
+                    Err(_) => return Found::Ended,
+                },
+                change = self.changes.recv_async() => match change {
+                    Ok(DaemonEvent::NameChange(change)) => {
+                        let names = (instance_of(&change.original), instance_of(&change.new_name));
+                        if let (Some(old), Some(new)) = names {
+                            return Found::Renamed(old, new);
+                        }
+                    }
+                    Ok(DaemonEvent::Error(error)) => debug!("DNS-SD: {error}"),
+                    Ok(_) => {}
+                    Err(_) => return Found::Ended,
+                },
+            }
+        }
+    }
+
+    /// Whether somebody floods the network with records: the crate keeps what it was sent.
+    pub async fn is_flooded(&self) -> bool {
+        let Ok(metrics) = self.daemon.get_metrics() else { return false };
+        let metrics = tokio::time::timeout(std::time::Duration::from_secs(1), metrics.recv_async()).await;
+        let Ok(Ok(metrics)) = metrics else { return false };
+        let records = metrics.iter().filter(|(name, _)| name.starts_with("cached-")).map(|(_, count)| *count);
+        records.sum::<i64>() > MAX_RECORDS
+    }
+
+    /// Withdraws everything that was published and ends.
+    pub async fn stop(self) {
+        match self.daemon.shutdown() {
+            Ok(ended) => {
+                let _ = ended.recv_async().await;
+            }
+            Err(error) => warn!("DNS-SD does not end: {error}"),
+        }
+    }
+}
+
+fn found(event: ServiceEvent) -> Option<Found> {
+    match event {
+        ServiceEvent::ServiceResolved(service) => {
+            let addresses: BTreeSet<IpAddr> =
+                service.addresses.iter().take(16).map(|it| it.to_ip_addr()).collect();
+            let name = instance_of(&service.fullname)?;
+            (service.port != 0).then(|| Found::Session(name, addresses.into_iter().collect(), service.port))
+        }
+        ServiceEvent::ServiceRemoved(_, full_name) => instance_of(&full_name).map(Found::Gone),
+        ServiceEvent::SearchStopped(_) => Some(Found::Ended),
+        _ => None,
+    }
+}
+
+fn kinds(names: &BTreeSet<String>) -> Vec<IfKind> {
+    names.iter().cloned().map(IfKind::Name).collect()
+}
+
+/// The full name, escaped as the crate escapes it.
+fn full_name(name: &InstanceName) -> String {
+    format!("{}.{RTSP_TYPE}", name.as_str().replace('\\', r"\\").replace('.', r"\."))
+}

@@ -1,0 +1,352 @@
+//! Who is asked for what: between DNS-SD, the RTSP servers that it names, our own server, and the core.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{MissedTickBehavior, interval};
+use tracing::{debug, info, warn};
+use wireloom_ravenna::{InstanceName, Session};
+
+use super::client::{self, Report, Wanted};
+use super::discovery::{Discovery, Found, Published};
+use super::{Event, Plan, server};
+use crate::time::Clock;
+
+/// Sessions that are followed, of all servers together.
+const MAX_SESSIONS: usize = 1024;
+/// Servers that are connected to.
+const MAX_SERVERS: usize = 128;
+/// What failed is tried again, and floods are looked for, so often.
+const CHECK: Duration = Duration::from_secs(10);
+/// After a flood DNS-SD rests for so many checks.
+const REST: u32 = 6;
+
+/// Runs until nobody plans any more; what was published is withdrawn then.
+pub async fn run(clock: Clock, mut plans: watch::Receiver<Plan>, events: mpsc::Sender<Event>) {
+    let (report_sender, mut reports) = mpsc::channel(64);
+    let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    let mut hub = Hub {
+        clock,
+        events,
+        reports: report_sender,
+        host,
+        plan: Plan::default(),
+        discovery: None,
+        rest: 0,
+        sessions: BTreeMap::new(),
+        servers: BTreeMap::new(),
+        own: None,
+        renamed: BTreeMap::new(),
+        trouble: String::new(),
+    };
+    let mut check = interval(CHECK);
+    check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let going_on = tokio::select! {
+            changed = plans.changed() => match changed {
+                Ok(()) => {
+                    hub.plan = plans.borrow_and_update().clone();
+                    hub.settle().await
+                }
+                Err(_) => break,
+            },
+            found = next(hub.discovery.as_ref()) => hub.take_found(found).await,
+            Some(report) = reports.recv() => hub.take_report(report).await,
+            _ = check.tick() => hub.check().await,
+        };
+        if going_on.is_err() {
+            break; // the core ended
+        }
+    }
+    if let Some(discovery) = hub.discovery.take() {
+        discovery.stop().await;
+    }
+}
+
+async fn next(discovery: Option<&Discovery>) -> Found {
+    match discovery {
+        Some(discovery) => discovery.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The core takes no more events.
+struct CoreEnded;
+
+struct Hub {
+    clock: Clock,
+    events: mpsc::Sender<Event>,
+    reports: mpsc::Sender<Report>,
+    host: String,
+    plan: Plan,
+    discovery: Option<Discovery>,
+    /// Checks for which DNS-SD rests.
+    rest: u32,
+    /// Every session that DNS-SD names, with who describes it; and the path there that a redirection said.
+    sessions: BTreeMap<InstanceName, (SocketAddr, Option<String>)>,
+    servers: BTreeMap<SocketAddr, watch::Sender<Wanted>>,
+    /// Our own server: where it listens, and what it describes.
+    own: Option<(Published, watch::Sender<Vec<Session>>)>,
+    /// Names of ours that were taken, and what they became.
+    renamed: BTreeMap<InstanceName, InstanceName>,
+    trouble: String,
+}
+
+impl Hub {
+    async fn tell(&self, event: Event) -> Result<(), CoreEnded> {
+        self.events.send(event).await.map_err(|_| CoreEnded)
+    }
+
+    /// Brings everything in line with the plan.
+    async fn settle(&mut self) -> Result<(), CoreEnded> {
+        let interfaces: BTreeSet<String> =
+            self.plan.interfaces.iter().map(|facts| facts.name.clone()).collect();
+        let result = match (&mut self.discovery, interfaces.is_empty()) {
+            (None, false) if self.rest == 0 => {
+                Discovery::start(interfaces, &self.host).map(|started| self.discovery = Some(started))
+            }
+            (Some(discovery), false) => discovery.use_interfaces(interfaces),
+            _ => Ok(()),
+        };
+        if let Err(error) = result {
+            warn!("DNS-SD: {error}; trying again");
+            self.end_discovery().await?;
+        }
+        if self.plan.interfaces.is_empty() {
+            self.end_discovery().await?;
+        }
+        // Servers that can no longer be reached directly are not asked any more.
+        let unreachable = self.sessions.iter().filter(|(_, (server, _))| !self.reaches(server.ip()));
+        for name in unreachable.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.lose(&name).await?;
+        }
+        self.serve().await
+    }
+
+    /// Only hosts of the networks that are in use: what a stranger's record says leads nowhere else.
+    fn reaches(&self, address: IpAddr) -> bool {
+        !address.is_loopback() && self.plan.interfaces.iter().any(|facts| facts.reaches(address))
+    }
+
+    fn is_ours(&self, name: &InstanceName, server: SocketAddr) -> bool {
+        let here = self
+            .own
+            .as_ref()
+            .is_some_and(|(published, _)| server == SocketAddr::from((published.address, published.port)));
+        here || self.names().iter().any(|(own, _)| self.renamed.get(own).unwrap_or(own) == name)
+            && self
+                .plan
+                .interfaces
+                .iter()
+                .any(|facts| facts.addresses.iter().any(|(ip, _)| *ip == server.ip()))
+    }
+
+    async fn take_found(&mut self, found: Found) -> Result<(), CoreEnded> {
+        match found {
+            Found::Session(name, addresses, port) => {
+                let reachable = addresses.into_iter().filter(|address| self.reaches(*address));
+                // IPv4 first: the audio of RAVENNA devices is.
+                let Some(address) = reachable.min_by_key(IpAddr::is_ipv6) else {
+                    debug!("RAVENNA session \"{name}\" is in no network that is in use");
+                    return Ok(());
+                };
+                let server = SocketAddr::new(address, port);
+                if self.is_ours(&name, server) {
+                    return Ok(());
+                }
+                self.ask(name, server, None).await
+            }
+            Found::Gone(name) => self.lose(&name).await,
+            Found::Renamed(old, new) => {
+                info!("the RAVENNA name \"{old}\" is taken in this network: using \"{new}\"");
+                self.renamed.insert(old, new);
+                self.tell_own();
+                Ok(())
+            }
+            Found::Ended => {
+                warn!("DNS-SD ended; trying again");
+                self.end_discovery().await
+            }
+        }
+    }
+
+    async fn take_report(&mut self, report: Report) -> Result<(), CoreEnded> {
+        let asked = |hub: &Self, server: SocketAddr, session: &str| {
+            let name = InstanceName::new(session);
+            name.filter(|name| hub.sessions.get(name).is_some_and(|(known, _)| *known == server))
+        };
+        match report {
+            Report::Described { server, session, text } if asked(self, server, &session).is_some() => {
+                self.tell(Event::Described { session, server: server.ip(), text }).await
+            }
+            Report::Announced { server, text } if self.servers.contains_key(&server) => {
+                self.tell(Event::Announced { server: server.ip(), text }).await
+            }
+            Report::Moved { server, session, location } => {
+                let to = SocketAddr::new(location.address, location.port);
+                let Some(name) = asked(self, server, &session).filter(|_| self.reaches(to.ip())) else {
+                    return Ok(());
+                };
+                self.ask(name, to, Some(location.path)).await
+            }
+            Report::Unknown { server, session } if asked(self, server, &session).is_some() => {
+                self.tell(Event::Lost { session }).await // DNS-SD may still name it: it is asked for again
+            }
+            Report::Silent { server } => {
+                let lost = self.sessions.iter().filter(|(_, (known, _))| *known == server);
+                for name in lost.map(|(name, _)| name.as_str().to_owned()).collect::<Vec<_>>() {
+                    self.tell(Event::Lost { session: name }).await?;
+                }
+                Ok(())
+            }
+            _ => Ok(()), // of a server that is no longer asked
+        }
+    }
+
+    /// Lets `server` describe the session from now on.
+    async fn ask(
+        &mut self,
+        name: InstanceName,
+        server: SocketAddr,
+        path: Option<String>,
+    ) -> Result<(), CoreEnded> {
+        let before = self.sessions.get(&name);
+        if before
+            .is_some_and(|(known, known_path)| *known == server && (path.is_none() || *known_path == path))
+        {
+            return Ok(());
+        }
+        let full = before.is_none() && self.sessions.len() >= MAX_SESSIONS;
+        if full || !self.servers.contains_key(&server) && self.servers.len() >= MAX_SERVERS {
+            debug!("RAVENNA session \"{name}\" is not followed: there are too many");
+            return Ok(());
+        }
+        debug!("RAVENNA session \"{name}\" is described by {server}");
+        self.sessions.insert(name, (server, path));
+        self.tell_servers();
+        Ok(())
+    }
+
+    async fn lose(&mut self, name: &InstanceName) -> Result<(), CoreEnded> {
+        if self.sessions.remove(name).is_none() {
+            return Ok(());
+        }
+        self.tell_servers();
+        self.tell(Event::Lost { session: name.as_str().to_owned() }).await
+    }
+
+    /// Tells every server task what is wanted of its server; one of which nothing is wanted ends.
+    fn tell_servers(&mut self) {
+        let mut wanted: BTreeMap<SocketAddr, Wanted> = BTreeMap::new();
+        for (name, (server, path)) in &self.sessions {
+            wanted.entry(*server).or_default().insert(name.as_str().to_owned(), path.clone());
+        }
+        self.servers.retain(|server, _| wanted.contains_key(server));
+        for (server, wanted) in wanted {
+            match self.servers.get(&server) {
+                Some(sender) => {
+                    sender.send_if_modified(|known| std::mem::replace(known, wanted.clone()) != wanted);
+                }
+                None => {
+                    let (sender, receiver) = watch::channel(wanted);
+                    tokio::spawn(client::follow(self.clock, server, receiver, self.reports.clone()));
+                    self.servers.insert(server, sender);
+                }
+            }
+        }
+    }
+
+    async fn end_discovery(&mut self) -> Result<(), CoreEnded> {
+        if let Some(discovery) = self.discovery.take() {
+            tokio::spawn(discovery.stop());
+        }
+        for name in self.sessions.keys().cloned().collect::<Vec<_>>() {
+            self.lose(&name).await?;
+        }
+        Ok(())
+    }
+
+    async fn check(&mut self) -> Result<(), CoreEnded> {
+        self.rest = self.rest.saturating_sub(1);
+        if let Some(discovery) = &self.discovery
+            && discovery.is_flooded().await
+        {
+            warn!("somebody floods the network with DNS-SD records: RAVENNA rests for a minute");
+            self.rest = REST;
+            self.end_discovery().await?;
+        }
+        if self.discovery.is_none() || !self.trouble.is_empty() { self.settle().await } else { Ok(()) }
+    }
+
+    /// Our sessions with the names that they would have if nobody else had them.
+    fn names(&self) -> Vec<(InstanceName, &super::Own)> {
+        let mut taken = BTreeSet::new();
+        let mut names = Vec::new();
+        for own in &self.plan.own {
+            let Some(name) = InstanceName::of_session(&self.host, &own.name) else { continue };
+            let others = (2..1000).map(|number| name.another(number));
+            let free = std::iter::once(name.clone()).chain(others).find(|name| taken.insert(name.clone()));
+            names.extend(free.map(|name| (name, own)));
+        }
+        names
+    }
+
+    /// Listens where the plan says, and publishes what is described there.
+    async fn serve(&mut self) -> Result<(), CoreEnded> {
+        let wanted =
+            self.plan.publish.as_ref().filter(|_| !self.plan.own.is_empty()).map(|(facts, address)| {
+                Published { interface: facts.name.clone(), address: *address, port: self.plan.port }
+            });
+        let mut trouble = String::new();
+        if self.own.as_ref().map(|(published, _)| published) != wanted.as_ref() {
+            self.own = None; // its task ends, and the port is free
+            tokio::task::yield_now().await;
+        }
+        if let (None, Some(published)) = (&self.own, &wanted) {
+            match server::bind(published.address, published.port).await {
+                Ok(listener) => {
+                    let (sender, receiver) = watch::channel(Vec::new());
+                    tokio::spawn(server::serve(self.clock, listener, receiver));
+                    self.own = Some((published.clone(), sender));
+                }
+                Err(error) => {
+                    trouble = format!("not offered by RAVENNA: TCP port {}: {error}", published.port);
+                }
+            }
+        }
+        self.tell_own();
+        if trouble != self.trouble {
+            if !trouble.is_empty() {
+                warn!("own streams are {trouble}; trying again");
+            }
+            self.trouble.clone_from(&trouble);
+            self.tell(Event::Trouble(trouble)).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells our server and DNS-SD what we have.
+    fn tell_own(&mut self) {
+        let names: Vec<InstanceName> = self.names().into_iter().map(|(name, _)| name).collect();
+        if let Some((_, sender)) = &self.own {
+            let sessions: Vec<Session> = self
+                .names()
+                .into_iter()
+                .map(|(name, own)| {
+                    let name = self.renamed.get(&name).unwrap_or(&name).as_str().to_owned();
+                    Session { id: own.id, name, sdp: own.sdp.to_string() }
+                })
+                .collect();
+            sender.send_if_modified(|known| std::mem::replace(known, sessions.clone()) != sessions);
+        }
+        let device = InstanceName::of_session(&self.host, "");
+        let how = self.own.as_ref().map(|(published, _)| published.clone());
+        if let Some(discovery) = &mut self.discovery
+            && let Err(error) = discovery.publish(device.as_ref(), &names, how.as_ref())
+        {
+            warn!("publishing by DNS-SD: {error}");
+        }
+    }
+}
