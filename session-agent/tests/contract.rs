@@ -42,6 +42,7 @@ fn the_agent_serves_what_the_xml_says() {
         world.start_pipewire(true).await;
         world.publish_clock(world::LEADER, wireloom_clock_page::LineState::Locked);
         world.start_agent().await;
+        world.until_snapshot("PipeWire", |seen| seen.manager.state == "running").await; // and it listens
         let device = Announcer::new(21);
         device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
         let seen = world
