@@ -104,7 +104,7 @@ fn a_session_becomes_a_node_follows_what_is_pushed_and_goes_with_its_name() {
         let keys = world.until_metadata("the node", |keys| nodes(keys).len() == 1).await;
         let (key, node) = nodes(&keys).remove(0);
         assert_eq!(node.protocol, wireloom_wanted::Protocol::Ravenna);
-        let seen = world.snapshot().await;
+        let seen = world.until_snapshot("the object", |seen| seen.streams.len() == 1).await;
         assert_eq!(
             (&seen.streams[0].found_by[..], &seen.streams[0].heard_on[..]),
             (&["dns-sd".to_owned()][..], &["veth0".to_owned()][..])
