@@ -1,4 +1,8 @@
-use alloc::{string::String, vec::Vec};
+use alloc::{
+    format,
+    string::{String, ToString},
+    vec::Vec,
+};
 
 use crate::{display::for_display, warning::Finding};
 
@@ -52,6 +56,51 @@ pub(crate) fn parse_order(parameters: &str, channels: u16) -> Option<Result<Vec<
     Some(Ok(symbols))
 }
 
+/// Writes the order of channels with these names: the longest group that is named so first, runs of others as
+/// undefined (ST 2110-30 §6.2.2). Case does not matter; "Left" and "Right" are `L` and `R`.
+pub(crate) fn order_of(names: &[String], channels: u16) -> String {
+    let name = |at: usize| match names.get(at).map(|name| name.trim()).unwrap_or_default() {
+        name if name.eq_ignore_ascii_case("left") => "L",
+        name if name.eq_ignore_ascii_case("right") => "R",
+        name if name.eq_ignore_ascii_case("mono") => "M1",
+        name => name,
+    };
+    let mut groups: Vec<String> = Vec::new();
+    let (mut at, mut undefined) = (0, 0_u16);
+    let end_run = |groups: &mut Vec<String>, undefined: &mut u16| {
+        while *undefined > 0 {
+            let count = (*undefined).min(64);
+            groups.push(format!("U{count:02}"));
+            *undefined -= count;
+        }
+    };
+    while at < usize::from(channels) {
+        let fits = |symbols: &[Symbol]| {
+            at + symbols.len() <= usize::from(channels)
+                && symbols
+                    .iter()
+                    .enumerate()
+                    .all(|(index, symbol)| name(at + index).eq_ignore_ascii_case(symbol))
+        };
+        match EMITTED
+            .iter()
+            .find_map(|group| known_group(group).filter(|it| fits(it)).map(|it| (group, it.len())))
+        {
+            Some((group, length)) => {
+                end_run(&mut groups, &mut undefined);
+                groups.push(group.to_string());
+                at += length;
+            }
+            None => {
+                undefined += 1;
+                at += 1;
+            }
+        }
+    }
+    end_run(&mut groups, &mut undefined);
+    groups.join(",")
+}
+
 /// The value of one `name=value` of the parameters of an `fmtp` line, which are separated by semicolons.
 pub(crate) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> {
     parameters.split(';').find_map(|parameter| {
@@ -72,6 +121,9 @@ fn undefined_group(name: &str) -> Option<usize> {
         _ => name.strip_prefix('U')?.parse().ok().filter(|count| (1..=64).contains(count)),
     }
 }
+
+/// The groups that are written, longest first.
+const EMITTED: [&str; 4] = ["71", "51", "ST", "M"];
 
 const GROUPS: [(&str, &[Symbol]); 7] = [
     ("M", &["M1"]),
@@ -107,6 +159,20 @@ mod tests {
         assert_eq!(parse("Channels 1-8", 8), None);
         assert_eq!(parse("2 microphones: a, b", 2), None);
         assert_eq!(parse("", 2), None);
+    }
+
+    #[test]
+    fn orders_are_written_of_the_longest_groups() {
+        let order = |names: &[&str], channels| {
+            order_of(&names.iter().map(|name| name.to_string()).collect::<Vec<_>>(), channels)
+        };
+        assert_eq!(order(&["Left", "Right"], 2), "ST");
+        assert_eq!(order(&["L", "R", "C", "lfe", "Ls", "Rs", "L", "R"], 8), "51,ST");
+        assert_eq!(order(&["L", "R", "C", "LFE", "Lss", "Rss", "Lrs", "Rrs"], 8), "71");
+        assert_eq!(order(&["Kick", "L", "R", "Mono", "R"], 5), "U01,ST,M,U01");
+        assert_eq!(order(&[], 8), "U08");
+        assert_eq!(order(&["L"], 1), "U01");
+        assert_eq!(order(&[], 128), "U64,U64");
     }
 
     #[test]

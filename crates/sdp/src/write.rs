@@ -6,7 +6,9 @@ use core::{
 
 use wireloom_units::{Channels, Nanos, Rate, Samples};
 
-use crate::{Encoding, Leg, MediaClock, RefClk, display::for_display, packet_time::frames};
+use crate::{
+    Encoding, Leg, MediaClock, RefClk, channel_names::order_of, display::for_display, packet_time::frames,
+};
 
 /// A stream of our own, as it is to be announced.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +56,10 @@ pub enum Flavour {
     Neutral,
     /// As Dante devices announce: `keywds:Dante`, no source filter.
     DanteFriendly,
+    /// As RAVENNA devices describe: the clock also by domain and offset, and everything of it at both levels.
+    Ravenna,
+    /// As ST 2110-30 asks: nothing of the media outside its section, channel order, mode and delay of timestamps.
+    St2110,
 }
 
 /// Why a description cannot be written.
@@ -95,9 +101,9 @@ impl Flavour {
     /// The payload type that receivers of this flavour expect.
     pub const fn payload_type(self, channels: Channels) -> u8 {
         match (self, channels.count()) {
-            (Self::Neutral, _) => 98,
+            (Self::Neutral | Self::Ravenna, _) => 98,
             (Self::DanteFriendly, 1) => 96,
-            (Self::DanteFriendly, _) => 97,
+            (Self::DanteFriendly | Self::St2110, _) => 97,
         }
     }
 }
@@ -146,7 +152,7 @@ fn compose(description: &Description, flavour: Flavour, with_labels: bool) -> Re
         line(format_args!("i={} channels: {}", description.labels.len(), labels(description)));
     }
     let single = if let [leg] = &**legs { Some(leg) } else { None };
-    if let Some(leg) = single {
+    if let Some(leg) = single.filter(|_| flavour != Flavour::St2110) {
         line(format_args!("c={}", connection(leg)));
     }
     line(format_args!("t=0 0"));
@@ -156,27 +162,44 @@ fn compose(description: &Description, flavour: Flavour, with_labels: bool) -> Re
     if flavour == Flavour::DanteFriendly {
         line(format_args!("a=keywds:Dante"));
     }
-    line(format_args!("a={}", if description.paused { "inactive" } else { "recvonly" }));
+    let direction = if description.paused { "inactive" } else { "recvonly" };
+    match flavour {
+        Flavour::Neutral | Flavour::DanteFriendly => line(format_args!("a={direction}")),
+        Flavour::Ravenna => {
+            ravenna_domain(description, &mut line);
+            clock(description, &mut line);
+        }
+        Flavour::St2110 if description.paused => line(format_args!("a={direction}")),
+        Flavour::St2110 => {}
+    }
     for (leg, mid) in legs.iter().zip(MIDS) {
         line(format_args!("m=audio {} RTP/AVP {payload_type}", leg.port));
-        if single.is_none() {
+        if single.is_none() || matches!(flavour, Flavour::Ravenna | Flavour::St2110) {
             line(format_args!("c={}", connection(leg)));
         }
         let Description { encoding, rate, channels, .. } = description;
         line(format_args!("a=rtpmap:{payload_type} {encoding}/{}/{}", rate.hz(), channels.count()));
+        if flavour == Flavour::St2110 {
+            let order = order_of(&description.labels, channels.count());
+            // A packet leaves when its last frame was sampled.
+            let delay = packet_nanos(description) / 1000;
+            line(format_args!(
+                "a=fmtp:{payload_type} channel-order=SMPTE2110.({order}); TSMODE=SAMP; TSDELAY={delay}"
+            ));
+        }
+        if flavour == Flavour::Ravenna {
+            ravenna_domain(description, &mut line);
+            ravenna_times(description, &mut line);
+        }
         line(format_args!("a=ptime:{}", packet_time(description)?));
         if flavour != Flavour::DanteFriendly && !leg.sources.is_empty() {
             let sources: Vec<String> = leg.sources.iter().map(|source| format!("{source}")).collect();
             let family = family(leg.address);
             line(format_args!("a=source-filter: incl IN {family} {} {}", leg.address, sources.join(" ")));
         }
-        if let Some(clock) = description.refclk {
-            line(format_args!("a=ts-refclk:{}", clock.to_text()));
-        }
-        match description.media_clock {
-            MediaClock::Direct(offset) => line(format_args!("a=mediaclk:direct={offset}")),
-            MediaClock::Sender => line(format_args!("a=mediaclk:sender")),
-            MediaClock::Unknown => {}
+        clock(description, &mut line);
+        if flavour == Flavour::Ravenna {
+            line(format_args!("a={direction}"));
         }
         if !description.oat.is_empty() {
             line(format_args!("a=x-oat:{}", for_display(&description.oat)));
@@ -186,6 +209,36 @@ fn compose(description: &Description, flavour: Flavour, with_labels: bool) -> Re
         }
     }
     Ok(text)
+}
+
+/// Reference clock and media clock (RFC 7273).
+fn clock(description: &Description, line: &mut impl FnMut(fmt::Arguments<'_>)) {
+    if let Some(clock) = description.refclk {
+        line(format_args!("a=ts-refclk:{}", clock.to_text()));
+    }
+    match description.media_clock {
+        MediaClock::Direct(offset) => line(format_args!("a=mediaclk:direct={offset}")),
+        MediaClock::Sender => line(format_args!("a=mediaclk:sender")),
+        MediaClock::Unknown => {}
+    }
+}
+
+/// The PTP domain as RAVENNA says it; another clock has none.
+fn ravenna_domain(description: &Description, line: &mut impl FnMut(fmt::Arguments<'_>)) {
+    if let Some(RefClk::Ptp { domain: Some(domain), .. }) = description.refclk {
+        line(format_args!("a=clock-domain:PTPv2 {domain}"));
+    }
+}
+
+/// Offset and frames as RAVENNA says them. At higher rates some makers count frames as if at 48 kHz: the packet time
+/// alone says it there without doubt.
+fn ravenna_times(description: &Description, line: &mut impl FnMut(fmt::Arguments<'_>)) {
+    if let MediaClock::Direct(offset) = description.media_clock {
+        line(format_args!("a=sync-time:{offset}"));
+    }
+    if description.rate.hz() <= 48_000 {
+        line(format_args!("a=framecount:{}", description.samples_per_packet.0));
+    }
 }
 
 /// One word; `-` for nothing.
@@ -221,13 +274,17 @@ fn connection(leg: &Leg) -> String {
 /// Milliseconds with as many decimals as needed, at most six, checked to mean the right number of frames.
 fn packet_time(description: &Description) -> Result<String, WriteError> {
     let Samples(count) = description.samples_per_packet;
-    let hz = u64::from(description.rate.hz());
-    let nanos = (u64::from(count) * 1_000_000_000 + hz / 2) / hz;
+    let nanos = packet_nanos(description);
     if frames(Nanos(nanos), description.rate) != Some(Samples(count)) || nanos > MAX_PACKET_TIME {
         return Err(WriteError::PacketTime(count));
     }
     let text = format!("{}.{:06}", nanos / 1_000_000, nanos % 1_000_000);
     Ok(text.trim_end_matches('0').trim_end_matches('.').into())
+}
+
+fn packet_nanos(description: &Description) -> u64 {
+    let hz = u64::from(description.rate.hz());
+    (u64::from(description.samples_per_packet.0) * 1_000_000_000 + hz / 2) / hz
 }
 
 const MIDS: [&str; 4] = ["primary", "secondary", "tertiary", "quaternary"];
