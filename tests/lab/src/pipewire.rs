@@ -13,6 +13,9 @@ use crate::recording::Recording;
 use crate::signal::PositionCode;
 use crate::wait::{self, SOON};
 
+/// Priority of the data loop, and of what is compared with it (`SCHED_FIFO`, where this user may have that).
+pub const REAL_TIME_PRIORITY: u32 = 88;
+
 /// Name and group of what stands for a sound card.
 pub const SOUND_CARD: &str = "sound-card";
 
@@ -54,6 +57,7 @@ impl Default for PipeWireOptions {
 #[derive(Debug)]
 pub struct PipeWire<'a> {
     host: &'a Host,
+    quantum: u32,
     /// The daemon.
     pub daemon: Process,
 }
@@ -103,7 +107,7 @@ impl<'a> PipeWire<'a> {
             daemon.is_alive()?;
             Ok(host.run("pw-cli", ["info", "0"]).ok())
         })?;
-        Ok(Self { host, daemon })
+        Ok(Self { host, quantum: options.quantum, daemon })
     }
 
     /// Everything in the graph.
@@ -246,6 +250,11 @@ impl<'a> PipeWire<'a> {
         Ok(Recorder { process, node, file, channels })
     }
 
+    /// Frames in a cycle when nobody asks for another number.
+    pub fn quantum(&self) -> u32 {
+        self.quantum
+    }
+
     /// The daemon's host.
     pub fn host(&self) -> &'a Host {
         self.host
@@ -272,7 +281,7 @@ context.spa-libs = {{
     support.* = support/libspa-support
 }}
 context.modules = [
-    {{ name = libpipewire-module-rt args = {{ rt.prio = 88 rtkit.enabled = false rtportal.enabled = false }} flags = [ ifexists nofail ] }}
+    {{ name = libpipewire-module-rt args = {{ rt.prio = {REAL_TIME_PRIORITY} rtkit.enabled = false rtportal.enabled = false }} flags = [ ifexists nofail ] }}
     {{ name = libpipewire-module-protocol-native }}
     {{ name = libpipewire-module-profiler }}
     {{ name = libpipewire-module-metadata }}

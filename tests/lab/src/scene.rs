@@ -25,6 +25,11 @@ pub struct Reception {
     pub comparison: Comparison,
     /// How late a bare timer loop beside it woke at worst.
     pub worst_timer: Duration,
+    /// What the latency leaves for a late wake-up: the rest is the packet that must be complete and the cycle that must
+    /// be filled.
+    pub margin: Duration,
+    /// Whether that loop had the priority of PipeWire's data loop.
+    pub real_time: bool,
     /// Frames of the graph in a second of CLOCK_MONOTONIC.
     pub rate: f64,
     /// Latency that the node's first port reported, in frames at 48 kHz.
@@ -32,10 +37,9 @@ pub struct Reception {
 }
 
 impl Reception {
-    /// Whether the machine kept up: the bare timer never woke later than half the latency. The other half is taken by
-    /// the packet that must be complete and the cycle that must be filled.
+    /// Whether the machine kept up: the bare timer never woke later than [`Reception::margin`].
     pub fn is_undisturbed(&self) -> bool {
-        self.worst_timer < Duration::from_secs(u64::from(self.latency)) / 48_000 / 2
+        self.worst_timer < self.margin
     }
 }
 
@@ -180,7 +184,10 @@ pub fn record_until(
     })?;
     let rate = recording.rate().context("the recorder noted no cycles")?;
     ensure!(comparison.lead_in < 48_000, "the signal began only after {} frames", comparison.lead_in);
-    Ok(Reception { comparison, worst_timer, rate, latency: reported_latency(&linked)? })
+    let latency = reported_latency(&linked)?;
+    let spare = latency.saturating_sub(graph.quantum() + stream.samples_per_packet);
+    let margin = Duration::from_secs(spare.into()) / 48_000;
+    Ok(Reception { comparison, worst_timer, margin, real_time: timer.is_real_time(), rate, latency })
 }
 
 /// What the first output port says about how old its samples are, in frames at 48 kHz.

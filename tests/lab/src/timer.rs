@@ -1,24 +1,39 @@
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
+use crate::pipewire::REAL_TIME_PRIORITY;
+
 /// A bare loop that wants to wake up every millisecond: how badly the machine itself disturbs a run.
+///
+/// It is scheduled as PipeWire's data loop is, first in first out before all ordinary programs, where this user may have
+/// that. So what merely keeps a processor busy is no excuse for a gap; a machine that stands still is.
 #[derive(Debug)]
 pub struct BareTimer {
     stop: Arc<AtomicBool>,
     worst_ns: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
+    real_time: bool,
 }
 
 impl BareTimer {
     /// Starts the loop.
-    pub fn start() -> std::io::Result<Self> {
+    pub fn start() -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let worst_ns = Arc::new(AtomicU64::new(0));
         let shared = (Arc::clone(&stop), Arc::clone(&worst_ns));
+        let (tell, told) = mpsc::channel();
+        let (go, wait) = mpsc::channel();
         let thread = std::thread::Builder::new().name("bare-timer".into()).spawn(move || {
             let (stop, worst_ns) = shared;
+            if tell.send(rustix::thread::gettid()).is_err() || wait.recv().is_err() {
+                return;
+            }
             let mut due = Instant::now();
             while !stop.load(Ordering::Relaxed) {
                 due += Duration::from_millis(1);
@@ -30,7 +45,18 @@ impl BareTimer {
                 }
             }
         })?;
-        Ok(Self { stop, worst_ns, thread: Some(thread) })
+        let mut this = Self { stop, worst_ns, thread: Some(thread), real_time: false };
+        let id = told.recv().context("the timer's thread has ended")?.as_raw_nonzero().to_string();
+        let priority = REAL_TIME_PRIORITY.to_string();
+        let output = Command::new("chrt").args(["--fifo", "--pid", &priority, &id]).output();
+        this.real_time = output.context("running chrt")?.status.success();
+        go.send(()).context("the timer's thread has ended")?;
+        Ok(this)
+    }
+
+    /// Whether it is scheduled as PipeWire's data loop is; an ordinary user may have neither.
+    pub fn is_real_time(&self) -> bool {
+        self.real_time
     }
 
     /// The worst lateness so far.
@@ -45,5 +71,20 @@ impl Drop for BareTimer {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_counts_and_ends() -> anyhow::Result<()> {
+        let timer = BareTimer::start()?;
+        crate::wait::until("a wake-up", crate::wait::SOON, || {
+            Ok((timer.worst() > Duration::ZERO).then_some(()))
+        })?;
+        drop(timer);
+        Ok(())
     }
 }
