@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod doctor;
 mod failure;
 mod generate;
 mod inspect;
@@ -39,6 +40,8 @@ enum Command {
     Show(show::Show),
     /// Say why there is no sound, or that there should be
     Why(why::Why),
+    /// Look at this computer for what keeps sound from coming, and say what to change
+    Doctor(doctor::Doctor),
     /// Print what changes, until interrupted
     Watch(watch::Watch),
     /// Make, add and remove streams
@@ -69,6 +72,7 @@ fn main() -> ExitCode {
         Command::List(list) => client::block_on(list.run(&output)),
         Command::Show(show) => client::block_on(show.run(&output)),
         Command::Why(why) => client::block_on(why.run(&output)),
+        Command::Doctor(doctor) => client::block_on(doctor.run(&output)),
         Command::Watch(watch) => client::block_on(watch.run(&output)),
         Command::Stream(stream) => client::block_on(stream.run(&output)),
         Command::Clock => client::block_on(list::clocks(&output)),

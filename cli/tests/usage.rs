@@ -39,7 +39,8 @@ fn completions_and_manual_name_every_command() {
         assert!(output.status.success());
         String::from_utf8_lossy(&output.stdout).into_owned()
     });
-    for command in ["list", "show", "why", "watch", "stream", "clock", "interface", "inspect", "completions"]
+    for command in
+        ["list", "show", "why", "doctor", "watch", "stream", "clock", "interface", "inspect", "completions"]
     {
         assert!(help.contains(&format!("  {command} ")), "--help: {command}");
         assert!(manual.contains(command), "manual: {command}");
@@ -52,4 +53,18 @@ fn completions_and_manual_name_every_command() {
 fn names_for_completion_never_keep_a_shell_waiting() {
     let output = wireloom(&["complete", "streams"]);
     assert!(output.status.success() && output.stdout.is_empty());
+}
+
+#[test]
+fn the_doctor_works_without_an_agent_and_says_that_none_answers() {
+    let output = wireloom(&["--json", "doctor"]);
+    assert_eq!(output.status.code(), Some(1));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(document["sound"], false);
+    let checks = document["checks"].as_array().expect("a list");
+    assert!(
+        checks.iter().any(|check| check["name"] == "agent" && check["verdict"] == "failed"),
+        "{checks:?}"
+    );
+    assert!(checks.iter().any(|check| check["name"] == "ports"), "it looks at everything all the same");
 }
