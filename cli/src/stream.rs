@@ -75,6 +75,9 @@ pub struct Create {
     /// Mark of the packets in the network's queues
     #[arg(long)]
     dscp: Option<u8>,
+    /// Describe it the way these devices prefer
+    #[arg(long, value_parser = ["aes67", "dante", "ravenna", "st2110"], conflicts_with = "dante")]
+    flavour: Option<String>,
     /// Describe it the way Dante devices accept
     #[arg(long)]
     dante: bool,
@@ -131,6 +134,7 @@ impl Create {
         options.extend(self.encoding.map(|encoding| ("encoding", Variant::from(encoding))));
         options.extend(self.rate.map(|rate| ("rate", Variant::from(rate))));
         options.extend(self.packet_frames.map(|frames| ("packet-frames", Variant::from(frames))));
+        options.extend(self.flavour.map(|flavour| ("flavour", Variant::from(flavour))));
         options.extend(self.ttl.map(|ttl| ("ttl", Variant::from(ttl))));
         options.extend(self.dscp.map(|dscp| ("dscp", Variant::from(dscp))));
         let path = manager.create_stream(&self.name, self.channels, options).await?;

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// Why a request is refused: becomes a D-Bus error.
@@ -32,6 +33,30 @@ impl std::fmt::Display for Refused {
     }
 }
 
+/// Whose habits the description of an own stream follows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Flavour {
+    #[default]
+    Aes67,
+    Dante,
+    Ravenna,
+    St2110,
+}
+
+impl Flavour {
+    pub fn parse(word: &str) -> Option<Self> {
+        [("aes67", Self::Aes67), ("dante", Self::Dante), ("ravenna", Self::Ravenna), ("st2110", Self::St2110)]
+            .into_iter()
+            .find_map(|(known, flavour)| (known == word).then_some(flavour))
+    }
+
+    /// The time to live that its makers use.
+    pub const fn ttl(self) -> u8 {
+        if matches!(self, Self::Ravenna) { 15 } else { 32 }
+    }
+}
+
 /// What a new transmit stream is to be; every field is checked by the core.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewStream {
@@ -46,7 +71,7 @@ pub struct NewStream {
     pub packet_frames: Option<u32>,
     pub ttl: u8,
     pub dscp: u8,
-    pub dante: bool,
+    pub flavour: Flavour,
     pub dry_run: bool,
 }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::request::Flavour;
+
 /// A state file larger than this is not ours.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
@@ -108,7 +110,8 @@ pub struct SavedOwn {
     pub payload_type: u8,
     pub ttl: u8,
     pub dscp: u8,
-    pub dante: bool,
+    #[serde(default)]
+    pub flavour: Flavour,
     pub ssrc: u32,
     /// `o=` session id, the same for the life of the stream.
     pub session_id: u64,

@@ -7,7 +7,7 @@ use zbus::{OwnedObjectPath, OwnedVariant, Str, interface};
 
 use super::route_options::{connections_of, map_of};
 use super::{object_path, options::Options};
-use crate::request::{Ask, Connection, Core, NewStream, Possible, RouteAsk, Setting};
+use crate::request::{Ask, Connection, Core, Flavour, NewStream, Possible, RouteAsk, Setting};
 use crate::settings;
 use crate::view::ManagerView;
 
@@ -58,6 +58,19 @@ impl Manager {
                 Fault::invalid_args(format!("\"{text}\" is neither \"auto\" nor an IPv4 address"))
             })?),
         };
+        let dante = options.flag("dante")?;
+        let flavour = match options.take::<String>("flavour")?.as_deref() {
+            None if dante => Flavour::Dante,
+            None => Flavour::Aes67,
+            Some(word) => Flavour::parse(word)
+                .filter(|flavour| !dante || *flavour == Flavour::Dante)
+                .ok_or_else(|| {
+                    let also = if dante { ", and dante with \"dante\"" } else { "" };
+                    Fault::invalid_args(format!(
+                        "flavour is aes67, dante, ravenna or st2110{also}, not {word:?}"
+                    ))
+                })?,
+        };
         let new = NewStream {
             name,
             channels,
@@ -67,9 +80,9 @@ impl Manager {
             encoding: options.take("encoding")?.unwrap_or_else(|| "L24".to_owned()),
             rate: options.take("rate")?.unwrap_or(48_000),
             packet_frames: options.take("packet-frames")?,
-            ttl: options.take("ttl")?.unwrap_or(32),
+            ttl: options.take("ttl")?.unwrap_or(flavour.ttl()),
             dscp: options.take("dscp")?.unwrap_or(34),
-            dante: options.flag("dante")?,
+            flavour,
             dry_run: options.flag("dry-run")?,
         };
         options.finish()?;

@@ -6,6 +6,7 @@ use wireloom_sdp::{Description, Flavour, Leg, MediaClock, RefClk, WriteError};
 use wireloom_units::{Channels, Rate, Samples};
 
 use super::node::sdp_encoding;
+use crate::request;
 use crate::store::SavedOwn;
 
 /// What is announced of `own` with its version, sent from `address`, on the clock `refclk`.
@@ -42,5 +43,10 @@ pub fn own(own: &SavedOwn, address: Ipv4Addr, refclk: RefClk) -> Result<Descript
 
 /// Whose habits the announcement of `own` follows.
 pub const fn flavour(own: &SavedOwn) -> Flavour {
-    if own.dante { Flavour::DanteFriendly } else { Flavour::Neutral }
+    match own.flavour {
+        request::Flavour::Aes67 => Flavour::Neutral,
+        request::Flavour::Dante => Flavour::DanteFriendly,
+        request::Flavour::Ravenna => Flavour::Ravenna,
+        request::Flavour::St2110 => Flavour::St2110,
+    }
 }

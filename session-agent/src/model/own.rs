@@ -5,12 +5,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use wireloom_sdp::{Outgoing, for_display};
-use wireloom_units::Nanos;
+use wireloom_units::{Channels, Nanos};
 use wireloom_wanted::{ClockRelation, Direction, Encoding, Leg, Media, Node, NodeText, Protocol, Show};
 
 use super::known::Origin;
 use super::{InterfaceFacts, Known, Model, clock, describe, identity};
-use crate::request::{Answer, NewStream, Refused};
+use crate::request::{Answer, Flavour, NewStream, Refused};
 use crate::store::SavedOwn;
 use crate::time::Now;
 
@@ -99,7 +99,7 @@ impl Model {
         };
         let session_id = self.free_session_id();
         let id = identity::stream_id(&format!("own\t{session_id}\t{name}"), 0);
-        let own = SavedOwn {
+        let mut own = SavedOwn {
             id,
             name,
             labels,
@@ -108,24 +108,21 @@ impl Model {
             encoding,
             rate: new.rate,
             packet_frames,
-            payload_type: if !new.dante {
-                98
-            } else if channels == 1 {
-                96
-            } else {
-                97
-            },
+            payload_type: 0,
             ttl: new.ttl,
             dscp: new.dscp,
-            dante: new.dante,
+            flavour: new.flavour,
             ssrc: (self.random)(),
             session_id,
             version: session_id,
             announced: 0,
         };
+        let flavour = describe::flavour(&own);
+        let count = u16::try_from(channels).ok().and_then(Channels::new);
+        own.payload_type = count.map_or(98, |count| flavour.payload_type(count));
         let refclk = wireloom_sdp::RefClk::LocalMac([2, 0, 0, 0, 0, 0]);
         describe::own(&own, Ipv4Addr::new(192, 168, 100, 100), refclk)
-            .and_then(|description| wireloom_sdp::write(&description, describe::flavour(&own)))
+            .and_then(|description| wireloom_sdp::write(&description, flavour))
             .map_err(|why| Refused::Invalid(format!("it cannot be announced: {why}")))?;
         Ok(own)
     }
@@ -259,7 +256,11 @@ fn default_frames(channels: usize, encoding: Encoding, rate: u32) -> Option<u32>
 fn node_of(own: &SavedOwn) -> Node {
     Node {
         direction: Direction::Transmit,
-        protocol: if own.dante { Protocol::Dante } else { Protocol::Aes67 },
+        protocol: match own.flavour {
+            Flavour::Dante => Protocol::Dante,
+            Flavour::Ravenna => Protocol::Ravenna,
+            Flavour::Aes67 | Flavour::St2110 => Protocol::Aes67,
+        },
         text: NodeText { description: own.name.clone(), nick: String::new(), name: own.name.clone() },
         device: super::device::local_id(),
         channels: own.labels.clone(),

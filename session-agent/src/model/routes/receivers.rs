@@ -184,7 +184,7 @@ impl Model {
                 payload_type: facts.media.payload_type,
                 ttl: 32,
                 dscp: 34,
-                dante: false,
+                flavour: crate::request::Flavour::Aes67,
                 ssrc: (self.random)(),
                 session_id,
                 version: session_id,

@@ -6,7 +6,7 @@ use wireloom_wanted::Protocol;
 
 use super::{Bench, sdp};
 use crate::ravenna::Event;
-use crate::request::{Ask, NewStream};
+use crate::request::{Ask, Flavour, NewStream};
 use crate::store::Saved;
 
 impl Bench {
@@ -205,7 +205,7 @@ fn own_streams_are_offered_and_never_found() {
         packet_frames: None,
         ttl: 32,
         dscp: 34,
-        dante: false,
+        flavour: Flavour::Ravenna,
         dry_run: false,
     };
     bench.model.handle_ask(bench.now, Ask::Create(new)).expect("can be made");
@@ -217,6 +217,8 @@ fn own_streams_are_offered_and_never_found() {
         ("Drums", [192, 0, 2, 10])
     );
     assert!(own.sdp.contains("s=Drums\r\n"));
+    // As RAVENNA devices describe, without a domain while no grandmaster is followed.
+    assert!(own.sdp.contains("a=sync-time:0\r\na=framecount:48\r\n") && !own.sdp.contains("clock-domain"));
     let text = own.sdp.to_string();
     bench.describe("computer Drums", 10, &text);
     bench.describe("a proxy's name", 77, &text);

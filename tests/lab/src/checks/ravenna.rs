@@ -68,7 +68,11 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (samples, latency) = hear(products, &mut graph, &node, &stream)?;
 
     // Now ours: found where an Avahi is, also on our own computer, under the name that has the host's before it.
-    cli(&computer, products, &["stream", "create", "Drums & more", "--channels", "2"])?;
+    cli(
+        &computer,
+        products,
+        &["stream", "create", "Drums & more", "--channels", "2", "--flavour", "ravenna"],
+    )?;
     let ours = Service {
         name: format!("{} Drums & more", computer.name()),
         address: computer.address().to_string(),
@@ -88,6 +92,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         told_lines.starts_with(&format!("v=0{}", announced.trim_end())),
         "FFmpeg was told\n{told}\ninstead of\nv=0{announced}"
     );
+    ensure!(told.contains("a=clock-domain:PTPv2 0"), "nothing of RAVENNA's in\n{told}");
     let options = rtsp::options(&stage, &url)?;
     ensure!(options.contains("Public: DESCRIBE, OPTIONS"), "curl was answered {options}");
 
