@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use wireloom_wanted::{ClockRelation, Show};
 
 use crate::host::Host;
@@ -13,9 +13,12 @@ use crate::wait::{self, SOON};
 
 /// A sink that stands in for a sound card.
 const CARD: &str = "card";
+/// The network device that all nodes belong to.
+const DEVICE: &str = "d-lab";
 
 /// With WirePlumber and the Pulse server: desktop nodes are ordinary devices with format and channels, an application
-/// of the desktop plays to one, and none becomes the default although the card asks for nothing.
+/// of the desktop plays to one, and none becomes the default although the card asks for nothing. Their Device object is no
+/// sound card, and a link between other devices is let be.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
     let stream = RtpStream::standard(1, 2);
@@ -23,6 +26,10 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     (heard.clock, heard.media.offset, heard.show) = (ClockRelation::Same, Some(0), Show::Desktop);
     let mut sent = scene::transmit_node(&stream, "Lab out");
     sent.show = Show::Desktop;
+    (heard.device, heard.direct) = (DEVICE.to_owned(), vec!["common".to_owned()]);
+    sent.device = DEVICE.to_owned();
+    let mut receiver = scene::remote_receiver(DEVICE, "Rack", 2, &["common"]);
+    receiver.show = Show::Desktop;
     let options = PipeWireOptions { sinks: vec![CARD.to_owned()], ..PipeWireOptions::default() };
     let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), options)?;
     let address = format!("--address={}", computer.bus_address());
@@ -43,14 +50,16 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         pulse.is_alive()?;
         Ok(pactl(&computer, &["get-default-sink"])?.filter(|default| default.trim() == CARD))
     })?;
-    for (key, node) in [("node.lab.tx", &heard), ("node.lab.rx", &sent)] {
+    for (key, node) in [("node.lab.tx", &heard), ("node.lab.rx", &sent), ("node.rack.rx", &receiver)] {
         let value = serde_json::to_string(node)?;
         // pw-metadata has been seen to set a key and then wait for ever.
         let set = ["5", "pw-metadata", "-n", "wireloom", "0", key, &value, "Spa:String:JSON"];
         let _ = computer.command("timeout").args(set).output()?;
     }
 
-    for (kind, name) in [("sinks", "wireloom.lab.rx"), ("sources", "wireloom.lab.tx")] {
+    for (kind, name) in
+        [("sinks", "wireloom.lab.rx"), ("sinks", "wireloom.rack.rx"), ("sources", "wireloom.lab.tx")]
+    {
         wait::until(&format!("{name} among the {kind} of the desktop"), SOON, || {
             graph.daemon.is_alive()?;
             manager.is_alive()?;
@@ -60,6 +69,14 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             }))
         })?;
     }
+    let (from, to) = ("wireloom.lab.tx", "wireloom.rack.rx");
+    let (from, to) = (graph.wait_for_node(from, 2, 0, SOON)?, graph.wait_for_node(to, 0, 2, SOON)?);
+    let (output, input) = (from.outputs[0].0, to.inputs[0].0);
+    computer.run("timeout", ["20", "pw-link", &output.to_string(), &input.to_string()])?;
+    let route = wait::until("a link between other devices", SOON, || {
+        let mut links = graph.links()?.into_iter();
+        Ok(links.find(|link| link["info"]["props"]["wireloom.direct"] == true))
+    })?;
     let mut player =
         computer.spawn("paplay", ["--raw", "--device=wireloom.lab.rx", "--rate=48000", "/dev/zero"])?;
     wait::until("an application playing to the network", SOON, || {
@@ -69,6 +86,12 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     })?;
     let source = pactl(&computer, &["get-default-source"])?.unwrap_or_default();
     ensure!(!source.contains("wireloom"), "the default source is {source}");
+    let cards = pactl(&computer, &["list", "short", "cards"])?.unwrap_or_default();
+    ensure!(cards.trim().is_empty(), "the desktop takes a network device for a sound card: {cards}");
+    let node = graph.node("wireloom.rack.rx")?.context("the receiver's node")?;
+    ensure!(node.info["state"] != "running", "the receiver took part in the graph");
+    let kept = graph.links()?.into_iter().any(|link| link["id"] == route["id"]);
+    ensure!(kept, "the session manager took the link between other devices away");
     let log = manager.log();
     let failed = log.lines().find(|line| line.contains("failed to activate"));
     ensure!(failed.is_none(), "WirePlumber: {failed:?}");
