@@ -70,7 +70,7 @@ pub(crate) struct Patch {
     /// Boxed one by one: PipeWire keeps pointers to the hooks in them.
     #[expect(clippy::vec_box, reason = "a hook must stay where it is")]
     relays: RefCell<Vec<Box<Relay>>>,
-    links: RefCell<Vec<(Pair, Box<VirtualLink>)>>,
+    links: RefCell<BTreeMap<Pair, Box<VirtualLink>>>,
     events: Rc<RefCell<Vec<PatchEvent>>>,
 }
 
@@ -122,12 +122,12 @@ impl Patch {
     /// Virtual links at the ports of the node of this name.
     pub(crate) fn links_of(&self, node: &str) -> usize {
         let links = self.links.borrow();
-        links.iter().filter(|(pair, _)| pair.output.node == node || pair.input.node == node).count()
+        links.keys().filter(|pair| pair.output.node == node || pair.input.node == node).count()
     }
 
     /// What happened since the last call.
     pub(crate) fn take_events(&self) -> Vec<PatchEvent> {
-        self.links.borrow_mut().retain(|(_, link)| !link.is_gone());
+        self.links.borrow_mut().retain(|_, link| !link.is_gone());
         std::mem::take(&mut *self.events.borrow_mut())
     }
 
@@ -145,14 +145,15 @@ impl Patch {
         };
         let link = ends.and_then(|ends| VirtualLink::new(self.registry, ends, &pair.id(), look, destroyed));
         match link {
-            Some(link) => self.links.borrow_mut().push((pair.clone(), link)),
+            // What may be in its place was destroyed by a client.
+            Some(link) => drop(self.links.borrow_mut().insert(pair.clone(), link)),
             None => self.events.borrow_mut().push(PatchEvent::Vanished(pair.clone())),
         }
     }
 
     /// Shows another state of a virtual link.
     pub(crate) fn show(&self, pair: &Pair, look: &Look) {
-        for (_, link) in self.links.borrow().iter().filter(|(drawn, _)| drawn == pair) {
+        if let Some(link) = self.links.borrow().get(pair) {
             link.show(look);
         }
         self.change_pending(pair, Some(look));
@@ -160,7 +161,8 @@ impl Patch {
 
     /// Takes a virtual link away.
     pub(crate) fn erase(&self, pair: &Pair) {
-        drop(self.take_links(|drawn| drawn == pair));
+        let link = self.links.borrow_mut().remove(pair);
+        drop(link);
         self.change_pending(pair, None);
     }
 
@@ -193,7 +195,13 @@ impl Patch {
     pub(super) fn port_gone(&self, port: *mut pw::pw_impl_port) {
         let Some(end) = self.ends.borrow_mut().remove(&port) else { return };
         self.ports.borrow_mut().remove(&end);
-        for (pair, link) in self.take_links(|pair| pair.output == end || pair.input == end) {
+        let gone: Vec<(Pair, Box<VirtualLink>)> = {
+            let mut links = self.links.borrow_mut();
+            let at_end: Vec<Pair> =
+                links.keys().filter(|pair| pair.output == end || pair.input == end).cloned().collect();
+            at_end.into_iter().filter_map(|pair| links.remove_entry(&pair)).collect()
+        };
+        for (pair, link) in gone {
             let destroyed_before = link.is_gone();
             drop(link);
             if !destroyed_before {
@@ -303,10 +311,6 @@ impl Patch {
             self.draw(&pair, &look);
         }
         self.bell.signal();
-    }
-
-    fn take_links(&self, which: impl Fn(&Pair) -> bool) -> Vec<(Pair, Box<VirtualLink>)> {
-        self.links.borrow_mut().extract_if(.., |(pair, _)| which(pair)).collect()
     }
 }
 

@@ -100,12 +100,14 @@ struct Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Links {
     pairs: BTreeMap<Pair, Entry>,
+    /// The same pairs by the id of their keys.
+    ids: BTreeMap<String, Pair>,
 }
 
 impl Links {
     /// A client draws the link. `None`: it is there already. Otherwise it is shown so from now on.
     pub(crate) fn draw(&mut self, now: Instant, pair: &Pair) -> Option<Look> {
-        let entry = self.pairs.entry(pair.clone()).or_default();
+        let entry = self.entry(pair);
         if entry.shown.is_some() {
             return None;
         }
@@ -151,7 +153,7 @@ impl Links {
     /// whose ends do not belong to the id.
     pub(crate) fn set_route(&mut self, now: Instant, id: &str, route: Option<Route>) -> bool {
         let Some(route) = route else {
-            if let Some(entry) = self.pairs.iter_mut().find(|(pair, _)| pair.id() == id).map(|(_, e)| e) {
+            if let Some(entry) = self.ids.get(id).and_then(|pair| self.pairs.get_mut(pair)) {
                 entry.route_deleted(now);
             }
             return true;
@@ -160,7 +162,7 @@ impl Links {
         if pair.id() != id {
             return false;
         }
-        let entry = self.pairs.entry(pair).or_default();
+        let entry = self.entry(&pair);
         if entry.route.is_none() && entry.is_calm(now) {
             (entry.hidden, entry.reflexes) = (false, 0);
         }
@@ -217,8 +219,21 @@ impl Links {
                 orders.push(Order::Write(pair.clone(), entry.want));
             }
         }
-        self.pairs.retain(|_, entry| !entry.is_forgotten(now));
+        self.pairs.retain(|pair, entry| {
+            let forgotten = entry.is_forgotten(now);
+            if forgotten {
+                self.ids.remove(&pair.id());
+            }
+            !forgotten
+        });
         orders
+    }
+
+    fn entry(&mut self, pair: &Pair) -> &mut Entry {
+        self.pairs.entry(pair.clone()).or_insert_with(|| {
+            self.ids.insert(pair.id(), pair.clone());
+            Entry::default()
+        })
     }
 }
 

@@ -215,6 +215,18 @@ fn cleared_metadata_forgets_all_and_takes_links_away() {
     assert_eq!(world.settle(), [Order::Erase(p)]);
 }
 
+/// Of a key that was set and removed in one go the module sees the end only.
+#[test]
+fn a_route_that_came_and_went_unseen_answers_a_removed_link() {
+    let (mut world, p) = (World::new(), pair("a", "x"));
+    assert!(world.draw(&p));
+    world.settle();
+    world.destroy(&p);
+    assert_eq!(world.settle(), [Order::Write(p.clone(), Some(false))]);
+    world.delete_route(&p);
+    assert_eq!(world.settle(), [Order::Write(p, None)]);
+}
+
 #[test]
 fn a_route_under_a_wrong_id_is_not_taken() {
     let mut world = World::new();
