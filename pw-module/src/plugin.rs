@@ -48,7 +48,14 @@ impl fmt::Display for StartError {
 }
 
 /// Changes that clients made to the metadata and that have not been looked at, by key; an empty key: all went.
-type Inbox = Rc<RefCell<BTreeMap<String, Option<String>>>>;
+type Inbox = Rc<RefCell<BTreeMap<String, Letter>>>;
+
+/// What became of one key.
+struct Letter {
+    value: Option<String>,
+    /// It was removed before it got this value: of a route, that is an answer that must not be missed.
+    was_removed: bool,
+}
 
 /// A node that cannot be now.
 struct Refused {
@@ -152,7 +159,10 @@ impl Plugin {
                 if key.is_empty() {
                     letters.clear();
                 }
-                letters.insert(key.to_owned(), value.map(str::to_owned));
+                let before = letters.get(key);
+                let was_removed = before.is_some_and(|letter| letter.was_removed || letter.value.is_none());
+                let letter = Letter { value: value.map(str::to_owned), was_removed };
+                letters.insert(key.to_owned(), letter);
                 bell.signal();
             },
         )
@@ -234,7 +244,7 @@ impl Plugin {
     /// Reads what clients have written into the metadata.
     fn read_inbox(&mut self) {
         let letters = std::mem::take(&mut *self.inbox.borrow_mut());
-        for (key, value) in letters {
+        for (key, Letter { value, was_removed }) in letters {
             if key.is_empty() {
                 self.forget_all();
                 continue;
@@ -245,7 +255,12 @@ impl Plugin {
                     None => self.forget(&id),
                 },
                 Some(Key::Device(id)) => self.read_device(&id, value.as_deref()),
-                Some(Key::Route(id)) => self.read_route(&id, value.as_deref()),
+                Some(Key::Route(id)) => {
+                    if was_removed && value.is_some() {
+                        self.read_route(&id, None);
+                    }
+                    self.read_route(&id, value.as_deref());
+                }
                 Some(Key::Watch) => self.watched = value.is_some(),
                 // The rest is ours, or of the patchbay: nothing to do here.
                 _ => {}

@@ -6,6 +6,7 @@ use wireloom_wanted::{Key, LinkEnd, Node, RouteOrigin, RouteState};
 
 use crate::host::Host;
 use crate::peers::RtpStream;
+use crate::peers::tshark::Capture;
 use crate::pipewire::{PipeWire, PipeWireOptions};
 use crate::process::Process;
 use crate::products::Products;
@@ -42,6 +43,8 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let rounds = bench.no_fight_with_a_patchbay()?;
     bench.no_common_language_is_a_relay()?;
     bench.languages_learned_later_make_a_relay_virtual()?;
+    bench.local_program_plays_to_a_remote_receiver()?;
+    bench.offline_receiver_keeps_its_links()?;
     let status = bench.graph.daemon.interrupt()?;
     ensure!(status.success(), "PipeWire, stopped with a virtual link alive, ended with {status}");
     drop(bench);
@@ -290,5 +293,53 @@ impl<'a> Bench<'a> {
     }
 }
 
+impl Bench<'_> {
+    /// A remote receiver has no socket and says what it waits for, until the agent has found it an address.
+    fn local_program_plays_to_a_remote_receiver(&mut self) -> anyhow::Result<()> {
+        let stream = RtpStream::standard(7, 2);
+        let (_player, player) = self.graph.player(self.products, "player", &stream.code())?;
+        let node = self.graph.wait_for_node(TO, 0, 2, SOON)?;
+        self.graph.link(&player, &node)?;
+        self.wait_for_state("waiting", "the device has not been told yet what to listen to")?;
+        ensure!(!self.host.run("cat", ["/proc/net/udp"])?.contains(":138C"), "there is a socket");
+        let (id, receiver) = self.nodes.get(1).context("there are nodes")?;
+        let sent = scene::transmit_node(&stream, "Slot");
+        let receiver = Node { legs: sent.legs, media: sent.media, ..receiver.clone() };
+        self.agent.set(&Key::Node((*id).to_owned()), &receiver)?;
+        let capture = Capture::start(self.host, &stream, SENT)?;
+        let frames = capture.finish(3 * SOON)?;
+        ensure!(frames.len() == SENT, "{} packets were sent", frames.len());
+        drop(_player);
+        self.wait_for_state("idle", "").context("the player has ended")
+    }
+
+    fn wait_for_state(&mut self, state: &str, error: &str) -> anyhow::Result<()> {
+        wait::until(&format!("{TO} being {state}: {error:?}"), SOON, || {
+            let node = self.graph.wait_for_node(TO, 0, 2, SOON)?;
+            let props = &node.info["props"];
+            let says = props["wireloom.error"].as_str().unwrap_or_default() == error;
+            Ok((props["wireloom.state"] == state && says).then_some(()))
+        })
+    }
+
+    /// A device that left stays as a node, with the links that are wished.
+    fn offline_receiver_keeps_its_links(&mut self) -> anyhow::Result<()> {
+        let (output, input) = ends(TO, 0);
+        self.pw_link(&[], TO, 0)?;
+        self.agent.wait_for_want(&output, &input, Some(true))?;
+        let before = self.wait_for_link(TO, 0, "negotiating")?;
+        let (id, receiver) = self.nodes.get(1).context("there are nodes")?;
+        let receiver = Node { offline: true, ..receiver.clone() };
+        self.agent.set(&Key::Node((*id).to_owned()), &receiver)?;
+        self.agent.set_route(&output, &input, RouteOrigin::Graph, RouteState::Offline, "the rack left")?;
+        self.wait_for_state("offline", "the device has left the network")?;
+        let after = self.wait_for_link(TO, 0, "paused")?;
+        ensure!(after["id"] == before["id"], "the link was made anew");
+        Ok(())
+    }
+}
+
+/// Packets that show that a receiver is being sent to.
+const SENT: usize = 500;
 /// How often a machine that stalls may take a program for a person.
 const ROUNDS: usize = 8;

@@ -142,26 +142,29 @@ impl Bench<'_> {
     fn devices(&mut self) -> anyhow::Result<()> {
         let told = Device { description: "Rack by the stage".to_owned(), ..Device::default() };
         self.agent.set(&Key::Device("d-rack".to_owned()), &told)?;
-        for (node, name, description) in [
-            (&self.from, "wireloom.d-stage", "Stage box"),
-            (&self.to, "wireloom.d-rack", "Rack by the stage"),
-        ] {
-            let id = node.info["props"]["device.id"].as_u64();
-            let id = id.with_context(|| format!("no device.id: {}", node.info["props"]))?;
-            let (graph, mut last) = (&self.graph, Value::Null);
-            let found = wait::until("the device", SOON, || {
-                let dump = graph.dump()?;
-                let mut objects = dump.as_array().context("a list")?.iter();
-                last = objects.find(|object| object["id"] == id).cloned().unwrap_or_default();
-                let props = &last["info"]["props"];
-                let fits = props["device.name"] == name && props["device.description"] == description;
-                Ok(fits.then_some(()))
-            });
-            found.with_context(|| last.to_string())?;
-            ensure!(last["type"] == "PipeWire:Interface:Device", "{last}");
-            ensure!(last["info"]["props"].get("media.class").is_none(), "{last}");
-        }
+        self.device("wireloom.stage.tx", "wireloom.d-stage", "Stage box")?;
+        let id = self.device("wireloom.rack.rx", "wireloom.d-rack", "Rack by the stage")?;
+        self.host.run("timeout", ["20", "pw-cli", "destroy", &id.to_string()])?;
+        self.device("wireloom.rack.rx", "wireloom.d-rack", "Rack by the stage").context("made anew")?;
         Ok(())
+    }
+
+    /// Waits for the Device object of a node; returns its global id.
+    fn device(&self, node: &str, name: &str, description: &str) -> anyhow::Result<u64> {
+        let mut last = Value::Null;
+        let found = wait::until("the device of a node", SOON, || {
+            let dump = self.graph.dump()?;
+            let objects = dump.as_array().context("pw-dump prints a list")?;
+            let node = objects.iter().find(|object| object["info"]["props"]["node.name"] == node);
+            let id = node.and_then(|node| node["info"]["props"]["device.id"].as_u64());
+            last = objects.iter().find(|object| object["id"].as_u64() == id).cloned().unwrap_or_default();
+            let props = &last["info"]["props"];
+            let fits = props["device.name"] == name && props["device.description"] == description;
+            Ok(id.filter(|_| fits && last["type"] == "PipeWire:Interface:Device"))
+        });
+        let id = found.with_context(|| last.to_string())?;
+        ensure!(last["info"]["props"].get("media.class").is_none(), "{last}");
+        Ok(id)
     }
 
     fn draw_with_pw_link(&mut self) -> anyhow::Result<()> {
