@@ -27,6 +27,7 @@ mod error;
 mod message;
 mod names;
 mod reader;
+mod reconnect;
 mod server;
 mod uri;
 
@@ -38,5 +39,6 @@ pub use names::{
     DEVICE_TYPE, InstanceName, MAX_INSTANCE, RTSP_TYPE, SESSION_TYPE, WEB_DEVICE_TYPE, instance_of,
 };
 pub use reader::Reader;
+pub use reconnect::Reconnect;
 pub use server::{ConnectionId, Output, RtspServer, Session};
 pub use uri::{Location, Resource, percent_decode, percent_encode};

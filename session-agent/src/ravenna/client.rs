@@ -9,17 +9,15 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
 use tracing::debug;
-use wireloom_ravenna::{Backoff, ClientEvent, Location, RtspClient};
+use wireloom_ravenna::{ClientEvent, Location, Reconnect, RtspClient};
 use wireloom_units::Nanos;
 
 use crate::time::Clock;
 
 /// A connection is made, and octets are taken, within this time, or never.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// A server that has not described anything for so long while it fails has left.
-const GIVE_UP: Nanos = Nanos::from_secs(60);
-/// Descriptions are asked for so often from a server that does not keep connections.
-const REFRESH: Nanos = Nanos::from_secs(60);
+/// What is wanted anew is asked for after this.
+const AFTER_CHANGE: Duration = Duration::from_millis(200);
 /// Descriptions of one server are taken at this pace: nothing real changes faster.
 const PACE: Duration = Duration::from_millis(20);
 
@@ -61,8 +59,7 @@ pub async fn follow(
     wanted: watch::Receiver<Wanted>,
     reports: mpsc::Sender<Report>,
 ) {
-    let mut follower = Follower { clock, server, wanted, reports, described: BTreeMap::new(), failing: None };
-    let mut backoff = Backoff::default();
+    let mut follower = Follower { clock, server, wanted, reports, reconnect: Reconnect::default() };
     loop {
         let begun = follower.clock.now().mono;
         let result = match timeout(PATIENCE, TcpStream::connect(server)).await {
@@ -76,21 +73,21 @@ pub async fn follow(
         };
         let now = follower.clock.now().mono;
         debug!("RTSP server {server}: {why}");
-        let progress = follower.described.values().any(|at| *at >= begun);
-        let wait = if progress {
-            backoff.succeeded();
-            // Some close after every answer: what is left is asked at once, everything again after a while.
-            follower.next_due(now).max(Nanos::from_millis(100)).min(follower.patience(now, begun))
-        } else {
-            backoff.failed()
-        };
-        if follower.fail(now).await.is_err() {
+        let wanted = follower.wanted.borrow().clone();
+        let wait = follower.reconnect.handle_end(now, begun, wanted.keys().map(String::as_str));
+        if follower.reconnect.poll_gone(now)
+            && follower.reports.send(Report::Silent { server }).await.is_err()
+        {
             return;
         }
-        let again = sleep(Duration::from_nanos(wait.0));
         tokio::select! {
-            () = again => {}
-            changed = follower.wanted.changed() => if changed.is_err() { return },
+            () = sleep(Duration::from_nanos(wait.0)) => {}
+            changed = follower.wanted.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                sleep(AFTER_CHANGE).await; // who changes names all the time makes us connect no faster
+            }
         }
     }
 }
@@ -100,10 +97,7 @@ struct Follower {
     server: SocketAddr,
     wanted: watch::Receiver<Wanted>,
     reports: mpsc::Sender<Report>,
-    /// When each session was described last.
-    described: BTreeMap<String, Nanos>,
-    /// Since when nothing was described.
-    failing: Option<Nanos>,
+    reconnect: Reconnect,
 }
 
 impl Follower {
@@ -142,9 +136,9 @@ impl Follower {
         for gone in asked.iter().filter(|name| !wanted.contains_key(*name)) {
             client.forget(now, gone);
         }
-        self.described.retain(|name, _| wanted.contains_key(name));
+        self.reconnect.handle_wanted(|name| wanted.contains_key(name));
         let mut names: Vec<_> = wanted.iter().filter(|(name, _)| !asked.contains(*name)).collect();
-        names.sort_by_key(|(name, _)| self.described.get(*name));
+        names.sort_by_key(|(name, _)| self.reconnect.described(name));
         for (name, path) in names {
             let _ = match path {
                 Some(path) => client.describe_path(now, name, path),
@@ -165,8 +159,7 @@ impl Follower {
         while let Some(event) = client.poll_event() {
             let report = match event {
                 ClientEvent::Described { name, body } => {
-                    self.described.insert(name.clone(), self.clock.now().mono);
-                    self.failing = None;
+                    self.reconnect.handle_described(self.clock.now().mono, &name);
                     Report::Described { server, session: name, text: body }
                 }
                 ClientEvent::Announced { body, .. } => Report::Announced { server, text: body },
@@ -184,31 +177,5 @@ impl Follower {
             sleep(PACE).await;
         }
         Ok(())
-    }
-
-    /// Notes a failure, and says once when there was nothing else for long.
-    async fn fail(&mut self, now: Nanos) -> Result<(), mpsc::error::SendError<Report>> {
-        let since = *self.failing.get_or_insert(now);
-        if now.since(since) >= GIVE_UP && !self.described.is_empty() {
-            self.described.clear();
-            return self.reports.send(Report::Silent { server: self.server }).await;
-        }
-        Ok(())
-    }
-
-    /// How long until a session is due to be described.
-    fn next_due(&self, now: Nanos) -> Nanos {
-        let wanted = self.wanted.borrow();
-        let due = wanted.keys().map(|name| match self.described.get(name) {
-            Some(at) => Nanos(at.plus(REFRESH).0.saturating_sub(now.0)),
-            None => Nanos::ZERO,
-        });
-        due.min().unwrap_or(REFRESH)
-    }
-
-    /// How long to wait at most after a connection that began at `begun`: one that lived for long was cut, not ended
-    /// by habit, and its server may have been restarted.
-    fn patience(&self, now: Nanos, begun: Nanos) -> Nanos {
-        if now.since(begun) > Nanos::from_secs(5) { Nanos::from_secs(1) } else { REFRESH }
     }
 }
