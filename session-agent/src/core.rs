@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep_until};
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 use wireloom_clock_page::Line;
 use wireloom_units::Nanos;
 
@@ -55,6 +55,9 @@ pub struct Driver {
     pub watch: ClockWatch,
     pub lock: ActiveLock,
     pub state_file: PathBuf,
+    pub states: store::StateWriter,
+    /// This agent acted when it was looked at last.
+    pub active: bool,
     pub senders: SapSenders,
     pub executors: Executors,
     pub ravenna: Ravenna,
@@ -130,7 +133,7 @@ impl Driver {
             self.settle(&ends, changed);
         }
         if let Some(saved) = self.model.unsaved() {
-            self.save(&saved);
+            self.states.write(saved);
         }
         self.ravenna.stop().await;
     }
@@ -160,7 +163,7 @@ impl Driver {
 
     fn settle(&mut self, ends: &Ends, changed: bool) {
         let now = self.clock.now();
-        self.model.handle_active(self.lock.hold());
+        self.look_at_lock(now);
         self.model.settle(now);
         while let Some(op) = self.model.poll_graph() {
             let _ = ends.ops.send(PipeWireOp::Write(op)); // the thread lives as long as the process
@@ -183,7 +186,7 @@ impl Driver {
         }
         self.ravenna.follow(self.model.ravenna_plan());
         if let Some(saved) = self.model.poll_save(now) {
-            self.save(&saved);
+            self.states.write(saved);
         }
         if changed {
             self.world_due = self.world_due.or(Some(self.world_at.plus(WORLD_EVERY).max(now.mono)));
@@ -202,11 +205,18 @@ impl Driver {
         serial
     }
 
-    fn save(&self, saved: &store::Saved) {
-        match store::save(&self.state_file, saved) {
-            Ok(()) => debug!("state saved"),
-            Err(error) => error!("cannot save the state to {}: {error}", self.state_file.display()),
+    /// Looks whether this agent may act. One that takes over goes on from what its predecessor, which may have been of
+    /// the same account, wrote last.
+    fn look_at_lock(&mut self, now: Now) {
+        let active = self.lock.hold();
+        if active && !self.active {
+            info!("this agent takes over");
+            let (saved, trouble) = store::load(&self.state_file, now.wall_us);
+            trouble.iter().for_each(|trouble| warn!("{trouble}"));
+            self.model.handle_takeover(now, saved);
         }
+        self.active = active;
+        self.model.handle_active(active);
     }
 
     fn read_interfaces(&mut self) {

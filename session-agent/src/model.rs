@@ -43,6 +43,8 @@ use crate::view::{Condition, World};
 
 /// Everything the agent knows. One owner: the core task.
 pub struct Model {
+    /// As configured; what the user changed is in `saved`.
+    configured: Settings,
     settings: Settings,
     saved: Saved,
     save_at: Option<Nanos>,
@@ -92,6 +94,7 @@ impl Model {
     ) -> Self {
         let seed = u64::from(random()) << 32 | u64::from(random());
         let mut model = Self {
+            configured: settings.clone(),
             settings,
             saved: Saved { schema: 1, ..saved },
             save_at: None,
@@ -128,6 +131,15 @@ impl Model {
     /// Whether this session is the one that acts.
     pub fn handle_active(&mut self, active: bool) {
         self.active = active;
+    }
+
+    /// This agent begins to act, after another one that left `saved` behind: what was read at the start may be old.
+    pub fn handle_takeover(&mut self, now: Now, saved: Saved) {
+        self.streams.retain(|_, stream| !matches!(stream.origin, known::Origin::Own | known::Origin::File));
+        self.by_key.clear();
+        self.settings = self.configured.clone();
+        self.saved = Saved { schema: 1, ..saved };
+        self.restore(now);
     }
 
     /// The network interfaces of this computer, all of them.

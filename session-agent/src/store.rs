@@ -5,8 +5,11 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
 
 use serde::{Deserialize, Serialize};
+use tracing::{debug, error};
 
 use crate::request::Flavour;
 
@@ -149,8 +152,49 @@ fn read(path: &Path) -> io::Result<Saved> {
     Ok(saved)
 }
 
+/// Writes states from a thread of its own: a slow disk must not hold up who hands them over. In order; of several that
+/// wait only the newest is written. What was handed over is on the disk when this is dropped.
+#[derive(Debug)]
+pub struct StateWriter {
+    queue: Option<mpsc::Sender<Saved>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl StateWriter {
+    /// Starts the thread, which writes to `path`.
+    pub fn start(path: PathBuf) -> io::Result<Self> {
+        let (queue, states) = mpsc::channel::<Saved>();
+        let thread = std::thread::Builder::new().name("state".to_owned()).spawn(move || {
+            while let Ok(first) = states.recv() {
+                let newest = states.try_iter().last().unwrap_or(first);
+                match save(&path, &newest) {
+                    Ok(()) => debug!("state saved"),
+                    Err(error) => error!("cannot save the state to {}: {error}", path.display()),
+                }
+            }
+        })?;
+        Ok(Self { queue: Some(queue), thread: Some(thread) })
+    }
+
+    /// Hands over a state to be written.
+    pub fn write(&self, saved: Saved) {
+        if let Some(queue) = &self.queue {
+            let _ = queue.send(saved); // the thread ends after us
+        }
+    }
+}
+
+impl Drop for StateWriter {
+    fn drop(&mut self) {
+        drop(self.queue.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
 /// Writes the state to a temporary name beside `path`, syncs, renames.
-pub fn save(path: &Path, saved: &Saved) -> io::Result<()> {
+fn save(path: &Path, saved: &Saved) -> io::Result<()> {
     let directory = path.parent().ok_or_else(|| io::Error::other("the state file has no directory"))?;
     fs::create_dir_all(directory)?;
     let temporary = path.with_extension("json.new");
@@ -194,5 +238,20 @@ mod tests {
         saved.settings.node_limit = Some(9);
         save(&path, &saved).expect("can be saved");
         assert_eq!(load(&path, 0), (saved, None));
+    }
+
+    #[test]
+    fn the_newest_of_many_states_is_on_the_disk_in_the_end() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("state.json");
+        let state = |limit| {
+            let mut saved = Saved { schema: 1, ..Saved::default() };
+            saved.settings.node_limit = Some(limit);
+            saved
+        };
+        let writer = StateWriter::start(path.clone()).expect("a thread");
+        (0..1000).for_each(|limit| writer.write(state(limit)));
+        drop(writer);
+        assert_eq!(load(&path, 0), (state(999), None));
     }
 }

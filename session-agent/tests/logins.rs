@@ -27,6 +27,8 @@ fn another_login_waits_until_the_first_one_leaves() {
 
         let mut second = World::login().await;
         second.lock.clone_from(&first.lock);
+        // Of the same account: they share what is saved.
+        std::os::unix::fs::symlink(first.path("state"), second.path("state")).expect("can be made");
         second.start_pipewire(true).await;
         second.start_agent().await;
         let seen = second.until_snapshot("its interfaces", |seen| !seen.interfaces.is_empty()).await;
@@ -49,12 +51,19 @@ fn another_login_waits_until_the_first_one_leaves() {
         assert_eq!(second.snapshot().await.streams, []);
         assert_eq!(memberships(), alone, "the second one joined nothing");
 
+        // What the first one makes now, the second one has not read at its start.
+        first.manager().await.create_stream("Drums", 2, HashMap::new()).await.expect("it acts");
+        let state = first.path("state/wireloom/state.json");
+        let is_saved = || std::fs::read_to_string(&state).is_ok_and(|text| text.contains("Drums"));
+        world::until("the stream to be saved", is_saved).await;
+
         // The first one leaves, however: the second one takes over.
         first.kill_agent();
         second.until_snapshot("it takes over", |seen| seen.manager.state == "running").await;
         second.until_snapshot("it listens", |seen| seen.interfaces.iter().any(|facts| facts.used)).await;
         device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
-        second.until_metadata("its node", |keys| nodes(keys).len() == 1).await;
+        second.until_metadata("its nodes", |keys| nodes(keys).len() == 2).await;
+        second.until_snapshot("Drums", |seen| seen.streams.iter().any(|stream| stream.name == "Drums")).await;
     });
 }
 
