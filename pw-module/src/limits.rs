@@ -3,10 +3,14 @@
 /// Descriptors that are left to the daemon whatever we are asked for.
 const RESERVE: u64 = 256;
 
-/// Whether `needed` more descriptors leave the daemon its reserve; the number of free ones if not.
-pub(crate) fn descriptors_suffice(needed: u64) -> Result<(), u64> {
-    let Some(free) = free_descriptors() else { return Ok(()) };
-    if free >= RESERVE + needed { Ok(()) } else { Err(free) }
+/// Whether `needed` more descriptors leave the daemon its reserve; says so in words if not.
+pub(crate) fn descriptors_suffice(needed: u64) -> Result<(), String> {
+    match free_descriptors() {
+        Some(free) if free < RESERVE + needed => {
+            Err(format!("PipeWire has only {free} file descriptors left, and needs them for programs"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Descriptors that this process may still open; `None` where that cannot be told.

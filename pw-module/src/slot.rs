@@ -81,11 +81,7 @@ impl Slot {
         fixed: bool,
         around: &Surroundings,
     ) -> Result<Self, String> {
-        if let Err(free) = descriptors_suffice(DESCRIPTORS) {
-            return Err(format!(
-                "PipeWire has only {free} file descriptors left, and needs them for programs"
-            ));
-        }
+        descriptors_suffice(DESCRIPTORS)?;
         let report = Arc::new(Report::default());
         let (logic, direction, latency) = match wanted.direction {
             Direction::Receive => {
@@ -257,10 +253,12 @@ impl Slot {
 
     fn open(&mut self, now: Instant, around: &Surroundings) {
         self.retry_at = None;
-        let opened = match self.wanted.direction {
-            Direction::Receive => self.open_receive(),
-            Direction::Transmit => self.open_transmit(around).map(|place| (Vec::new(), Some(place))),
-        };
+        let opened = descriptors_suffice(2 * self.wanted.legs.len() as u64).and_then(|()| {
+            match self.wanted.direction {
+                Direction::Receive => self.open_receive(),
+                Direction::Transmit => self.open_transmit(around).map(|place| (Vec::new(), Some(place))),
+            }
+        });
         match opened {
             Ok((memberships, place)) => {
                 self.error = None;

@@ -37,6 +37,8 @@ pub struct PipeWireOptions {
     pub sound_card: bool,
     /// Variables of the daemon's environment.
     pub environment: Vec<(String, OsString)>,
+    /// File descriptors that the daemon may have; as many as this program may when not said.
+    pub descriptors: Option<u64>,
 }
 
 impl Default for PipeWireOptions {
@@ -49,6 +51,7 @@ impl Default for PipeWireOptions {
             dummy_driver: true,
             sound_card: false,
             environment: Vec::new(),
+            descriptors: None,
         }
     }
 }
@@ -95,7 +98,14 @@ impl<'a> PipeWire<'a> {
     pub fn start(host: &'a Host, options: &PipeWireOptions) -> anyhow::Result<Self> {
         let configuration = host.directory().join("pipewire.conf");
         std::fs::write(&configuration, options.configuration())?;
-        let mut command = host.command("pipewire");
+        let mut command = match options.descriptors {
+            None => host.command("pipewire"),
+            Some(limit) => {
+                let mut command = host.command("prlimit");
+                command.arg(format!("--nofile={limit}:{limit}")).arg("pipewire");
+                command
+            }
+        };
         command.arg("-c").arg(&configuration).envs(options.environment.iter().cloned());
         if !options.module_folders.is_empty() {
             let system = host.run("pkg-config", ["--variable=moduledir", "libpipewire-0.3"])?;

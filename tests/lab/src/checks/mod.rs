@@ -1,6 +1,7 @@
 //! What the lab checks, one entry a feature; each runs in a studio of its own.
 
 mod clock;
+mod crowd;
 mod desktop;
 mod discovery;
 mod drop_in;
@@ -129,6 +130,11 @@ pub const CHECKS: &[Check] = &[
         name: "restarts",
         about: "agent, clock service and PipeWire die and come back",
         run: restarts::run,
+    },
+    Check {
+        name: "crowd",
+        about: "five hundred streams and a flood leave agent and daemon alive, small and playing",
+        run: crowd::run,
     },
     Check {
         name: "hostile",

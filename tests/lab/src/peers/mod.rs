@@ -1,5 +1,6 @@
 //! Senders and receivers that we did not write.
 
+pub mod announcer;
 pub mod avahi;
 pub mod ffmpeg;
 pub mod gstreamer;
