@@ -153,20 +153,8 @@ fn devices(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
     output.table(&["NAME", "PROTOCOL", "ADDRESS", "STREAMS"], &rows)
 }
 
-/// `wireloom clock`.
-pub async fn clocks(output: &Output) -> Result<(), Failure> {
-    let snapshot = client::snapshot(&client::connect().await?).await?;
-    if output.json {
-        return output.print_json(json!({ "clocks": snapshot.clocks }));
-    }
-    clock_table(&snapshot, output)?;
-    if let Some(active) = snapshot.clocks.iter().find(|clock| clock.active) {
-        output.line(&format!("\n{}: {}", active.id, active.state_text))?;
-    }
-    Ok(())
-}
-
-fn clock_table(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
+/// The table of clocks.
+pub fn clock_table(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
     if snapshot.clocks.is_empty() {
         return output.line(
             "No clock: wireloom-clock does not run. Audio flows all the same, resampled.\n\

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod client;
+mod clock;
 mod doctor;
 mod failure;
 mod generate;
@@ -47,8 +48,8 @@ enum Command {
     /// Make, add and remove streams
     #[command(subcommand)]
     Stream(stream::Stream),
-    /// Show the clocks and which one counts
-    Clock,
+    /// Show the clocks and which one counts, or change what the clock service does
+    Clock(clock::Clock),
     /// Show the network interfaces, or choose those that are used
     Interface(list::Interface),
     Inspect(inspect::Inspect),
@@ -75,7 +76,7 @@ fn main() -> ExitCode {
         Command::Doctor(doctor) => client::block_on(doctor.run(&output)),
         Command::Watch(watch) => client::block_on(watch.run(&output)),
         Command::Stream(stream) => client::block_on(stream.run(&output)),
-        Command::Clock => client::block_on(list::clocks(&output)),
+        Command::Clock(clock) => client::block_on(clock.run(&output)),
         Command::Interface(interface) => client::block_on(interface.run(&output)),
     };
     match result {

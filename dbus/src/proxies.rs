@@ -55,6 +55,7 @@ pub trait Manager {
     ) -> Result<(Vec<OwnedObjectPath>, Vec<String>), crate::Error>;
     fn remove_preset(&self, name: &str, options: Options<'_>) -> Result<(), crate::Error>;
     fn create_checkpoint(&self, timeout: u32, options: Options<'_>) -> Result<OwnedObjectPath, crate::Error>;
+    fn set_clock(&self, settings: Options<'_>) -> Result<(), crate::Error>;
     fn describe(&self) -> Result<String, crate::Error>;
 
     #[zbus(property(emits_changed_signal = "const"))]
@@ -95,6 +96,8 @@ pub trait Manager {
     fn presets(&self) -> zbus::Result<HashMap<String, HashMap<String, String>>>;
     #[zbus(property)]
     fn active_clock(&self) -> zbus::Result<OwnedObjectPath>;
+    #[zbus(property)]
+    fn clock_service_text(&self) -> zbus::Result<String>;
     #[zbus(property(emits_changed_signal = "false"))]
     fn announcement_counters(&self) -> zbus::Result<HashMap<String, u64>>;
 }

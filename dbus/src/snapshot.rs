@@ -132,6 +132,7 @@ ManagerInfo {
     state_reason: String = "StateReason",
     state_text: String = "StateText",
     state_since: u64 = "StateSince",
+    clock_service_text: String = "ClockServiceText",
     network_interfaces: Vec<String> = "NetworkInterfaces",
     node_limit: u32 = "NodeLimit",
     show: String = "Show",

@@ -35,7 +35,7 @@ impl ClockWatch {
             present: true,
             alive: reader.is_alive(raw_now()),
             lines: reader.lines().into_iter().flatten().collect(),
-            traceable_domains: Vec::new(),
+            ..ClockFacts::default()
         }
     }
 }

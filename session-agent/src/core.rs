@@ -11,6 +11,7 @@ use tracing::{info, warn};
 use wireloom_clock_page::Line;
 use wireloom_units::Nanos;
 
+use crate::clock_service::ClockService;
 use crate::clock_watch::ClockWatch;
 use crate::executor::{Executors, Told};
 use crate::interfaces::{self, Bell};
@@ -33,6 +34,11 @@ const INTERFACE_LOOK: Duration = Duration::from_secs(10);
 const WORLD_EVERY: Nanos = Nanos::from_millis(50);
 /// What nobody is told of, such as when an announcement was heard last, is at most so old.
 const WORLD_AGE: Nanos = Nanos::from_secs(1);
+/// After its work the core rests for so many times as long before it listens to the network again: whoever floods us
+/// gets a third of our time, and those who ask on the bus the rest.
+const REST: u64 = 2;
+/// But never longer, so that an announcement is soon a node.
+const LONGEST_REST: Nanos = Nanos::from_millis(200);
 /// So many inputs of one kind are taken before the model settles.
 const BATCH: usize = 256;
 
@@ -53,6 +59,7 @@ pub struct Driver {
     pub model: Model,
     pub sockets: SapSockets,
     pub watch: ClockWatch,
+    pub service: ClockService,
     pub lock: ActiveLock,
     pub state_file: PathBuf,
     pub states: store::StateWriter,
@@ -66,6 +73,10 @@ pub struct Driver {
     pub clock_seen: Vec<String>,
     pub world_at: Nanos,
     pub world_due: Option<Nanos>,
+    /// No other world is made before, unless somebody waits for it.
+    pub world_from: Nanos,
+    /// Announcements are not looked at before.
+    pub rest_until: Nanos,
 }
 
 impl Driver {
@@ -79,8 +90,9 @@ impl Driver {
         tokio::pin!(stop);
         self.read_interfaces();
         loop {
-            let due = self.due();
-            let mut changed = true;
+            let (due, resting) = (self.due(), self.rest_until > self.clock.now().mono);
+            let due = if resting { due.min(self.rest_until) } else { due };
+            let (mut changed, mut heard) = (true, false);
             tokio::select! {
                 () = &mut stop => break,
                 Some(request) = ends.requests.recv() => {
@@ -98,7 +110,8 @@ impl Driver {
                         self.model.handle_graph(now, event);
                     }
                 }
-                Some(datagram) = ends.datagrams.recv() => {
+                Some(datagram) = ends.datagrams.recv(), if !resting => {
+                    heard = true;
                     changed = self.hear(&datagram);
                     for _ in 1..BATCH {
                         let Ok(datagram) = ends.datagrams.try_recv() else { break };
@@ -128,14 +141,28 @@ impl Driver {
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     self.read_interfaces();
                 }
-                () = sleep_until(self.clock.instant(due)) => {}
+                () = sleep_until(self.clock.instant(due)) => {
+                    if resting && due == self.rest_until {
+                        continue; // nothing is due but to listen again
+                    }
+                }
             }
+            let begun = self.clock.now().mono;
             self.settle(&ends, changed);
+            if heard {
+                self.rest_until = self.after_rest(begun);
+            }
         }
         if let Some(saved) = self.model.unsaved() {
             self.states.write(saved);
         }
         self.ravenna.stop().await;
+    }
+
+    /// When the core may do again what it began at `begun` and ended now.
+    fn after_rest(&self, begun: Nanos) -> Nanos {
+        let ended = self.clock.now().mono;
+        ended.plus(Nanos(ended.since(begun).0.saturating_mul(REST)).min(LONGEST_REST))
     }
 
     fn due(&self) -> Nanos {
@@ -189,7 +216,8 @@ impl Driver {
             self.states.write(saved);
         }
         if changed {
-            self.world_due = self.world_due.or(Some(self.world_at.plus(WORLD_EVERY).max(now.mono)));
+            let from = self.world_at.plus(WORLD_EVERY).max(self.world_from).max(now.mono);
+            self.world_due = self.world_due.or(Some(from));
         }
         let old = self.world_at.plus(WORLD_AGE) <= now.mono;
         if old || self.world_due.is_some_and(|due| due <= now.mono) {
@@ -200,6 +228,7 @@ impl Driver {
     fn publish(&mut self, now: Now, ends: &Ends) -> u64 {
         (self.world_at, self.world_due) = (now.mono, None);
         let world = self.model.refresh_world(now);
+        self.world_from = self.after_rest(now.mono);
         let serial = world.serial;
         ends.worlds.send_replace(world);
         serial
@@ -233,15 +262,19 @@ impl Driver {
 
     /// Answers whether anything changed but the line itself, which always moves.
     fn look_at_clock(&mut self) -> bool {
-        let facts = self.watch.look();
+        let mut facts = self.watch.look();
+        let service = self.service.facts();
+        facts.traceable_domains = service.traceable.into_iter().collect();
+        facts.service = service.text;
         let seen = essence(&facts);
-        let changed = seen != self.clock_seen;
-        if changed {
+        let is_news = seen != self.clock_seen;
+        if is_news {
             info!("clock: {}", if seen.is_empty() { "none".to_owned() } else { seen.join(", ") });
             self.clock_seen = seen;
         }
+        let of_service = self.model.clock_service() != facts.service;
         self.model.handle_clock(facts);
-        changed
+        is_news || of_service
     }
 }
 
@@ -250,7 +283,8 @@ fn essence(facts: &ClockFacts) -> Vec<String> {
     let text = |line: &Line| {
         format!("{:?} {:?} {} generation {}{alive}", line.source, line.state, line.leader, line.generation)
     };
-    facts.lines.iter().map(text).collect()
+    let traceable = facts.traceable_domains.iter().map(|domain| format!("domain {domain} is traceable"));
+    facts.lines.iter().map(text).chain(traceable).collect()
 }
 
 async fn rung(bell: Option<&Bell>) {

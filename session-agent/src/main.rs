@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod bus;
+mod clock_service;
 mod clock_watch;
 mod config;
 mod core;
@@ -91,6 +92,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     trouble.iter().for_each(|trouble| warn!("{trouble}"));
     let mut lock = lock::ActiveLock::new(arguments.lock);
     let watch = clock_watch::ClockWatch::new(&loaded.settings.clock_page);
+    let service = clock_service::ClockService::start(&loaded.settings.clock_page);
     let mut model = model::Model::new(clock.now(), loaded.settings, saved, random());
     let active = lock.hold();
     if !active {
@@ -102,7 +104,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
 
     let (applied_sender, applied) = watch::channel(0);
     let (handle, requests) = request::Core::channel(applied);
-    let bus = match bus::connect(&handle, &world).await.context("connecting to the session bus")? {
+    let bus = match bus::connect(&handle, &world, &service).await.context("connecting to the session bus")? {
         Ok(bus) => bus,
         Err(bus::Taken) => {
             anyhow::bail!("{} is taken: an agent runs in this session already", wireloom_dbus::BUS_NAME)
@@ -127,6 +129,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         model,
         sockets,
         watch,
+        service,
         lock,
         states: store::StateWriter::start(state_file.clone()).context("starting the thread that saves")?,
         state_file,
@@ -138,6 +141,8 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         clock_seen: Vec::new(),
         world_at: Nanos::ZERO,
         world_due: None,
+        world_from: Nanos::ZERO,
+        rest_until: Nanos::ZERO,
     };
     let (mut terminated, mut interrupted) =
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -87,6 +87,7 @@ pub struct ManagerView {
     pub active_clock: Option<String>,
     /// Roles of each preset, with the node that had the role.
     pub presets: BTreeMap<String, BTreeMap<String, String>>,
+    pub clock_service_text: String,
     pub counters: BTreeMap<&'static str, u64>,
 }
 
@@ -166,6 +167,14 @@ pub struct StreamView {
     /// Counters as the module wrote them last, and when.
     #[serde(skip)]
     pub statistics: Option<(wireloom_wanted::Stats, u64)>,
+}
+
+impl StreamView {
+    /// Whether it is as `other`, but for when it was heard and what was counted.
+    pub fn is_like(&self, other: &Self) -> bool {
+        let (last_heard_us, statistics) = (other.last_heard_us, other.statistics.clone());
+        Self { last_heard_us, statistics, ..self.clone() } == *other
+    }
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

@@ -102,7 +102,7 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
         }
         read!(manager, version, state, state_reason, state_text, state_since, network_interfaces, node_limit);
         read!(manager, show, latency_frames, address_pool, stream_count, shown_count, active_clock);
-        read!(manager, announcement_counters, describe, presets);
+        read!(manager, announcement_counters, describe, presets, clock_service_text);
         let stream =
             wireloom_dbus::StreamProxy::builder(bus).path(created.clone()).build().await.expect("a proxy");
         read!(stream, id, device, protocol, direction, origin, name, alias, state, state_reason, state_text);

@@ -7,6 +7,7 @@ use zbus::{OwnedObjectPath, OwnedVariant, Str, interface};
 
 use super::route_options::{connections_of, map_of};
 use super::{object_path, options::Options};
+use crate::clock_service::{ClockService, Denied};
 use crate::request::{Ask, Connection, Core, Flavour, NewStream, Possible, RouteAsk, Setting};
 use crate::settings;
 use crate::view::ManagerView;
@@ -15,6 +16,7 @@ use crate::view::ManagerView;
 pub struct Manager {
     pub view: Arc<ManagerView>,
     pub core: Core,
+    pub clock: ClockService,
 }
 
 impl Manager {
@@ -220,6 +222,33 @@ impl Manager {
         Ok(object_path("checkpoint", ids.first().map_or("", String::as_str)))
     }
 
+    async fn set_clock(&self, settings: HashMap<String, OwnedVariant>) -> Result<(), Fault> {
+        if self.view.condition.state == "in-use" {
+            let text = "another session of this computer is active on the network";
+            return Err(Fault::Ours(wireloom_dbus::Error::NotReady(text.to_owned())));
+        }
+        let mut settings = Options::new(settings);
+        let reset = settings.flag("reset")?;
+        let mut changes = serde_json::Map::new();
+        let mut change = |key: &str, value: Option<serde_json::Value>| {
+            changes.extend(value.map(|value| (key.to_owned(), value)));
+        };
+        change("interfaces", settings.take::<Vec<String>>("interfaces")?.map(Into::into));
+        change("domain", settings.take::<u32>("domain")?.map(Into::into));
+        change("lead", settings.take::<String>("lead")?.map(Into::into));
+        change("preferred", settings.take::<bool>("preferred")?.map(Into::into));
+        settings.finish()?;
+        if reset != changes.is_empty() {
+            return Err(Fault::invalid_args("either \"reset\" alone, or what is to be changed"));
+        }
+        let changed = self.clock.change((!reset).then_some(changes)).await;
+        changed.map_err(|denied| match denied {
+            Denied::Absent(text) => Fault::Ours(wireloom_dbus::Error::NotReady(text)),
+            Denied::Forbidden(text) => Fault::Standard(zbus::fdo::Error::AccessDenied(text)),
+            Denied::Invalid(text) => Fault::invalid_args(text),
+        })
+    }
+
     #[zbus(out_args("json"))]
     fn describe(&self) -> String {
         let mut json = serde_json::to_value(&*self.view).unwrap_or_default();
@@ -335,6 +364,11 @@ impl Manager {
     #[zbus(property)]
     fn active_clock(&self) -> OwnedObjectPath {
         object_path("clock", self.view.active_clock.as_deref().unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn clock_service_text(&self) -> &str {
+        &self.view.clock_service_text
     }
 
     #[zbus(property(emits_changed_signal = "false"))]

@@ -10,6 +10,7 @@ use zbus::fdo::{RequestNameFlags, RequestNameReply};
 use zbus::{Connection, connection, fdo};
 
 use super::{checkpoint, clock, device, interface, job, manager, object_path, route, statistics, stream};
+use crate::clock_service::ClockService;
 use crate::request::Core;
 use crate::view::{
     CheckpointView, ClockView, DeviceView, InterfaceView, JobView, ManagerView, RouteView, StreamView, World,
@@ -23,8 +24,12 @@ const ROUND: Duration = Duration::from_millis(100);
 pub struct Taken;
 
 /// Connects to the session bus and serves the Manager. The name is asked for without waiting or replacing.
-pub async fn connect(core: &Core, world: &World) -> zbus::Result<Result<Connection, Taken>> {
-    let manager = manager::Manager { view: world.manager.clone(), core: core.clone() };
+pub async fn connect(
+    core: &Core,
+    world: &World,
+    clock: &ClockService,
+) -> zbus::Result<Result<Connection, Taken>> {
+    let manager = manager::Manager { view: world.manager.clone(), core: core.clone(), clock: clock.clone() };
     let connection = connection::Builder::session()
         .serve_at(ROOT_PATH, fdo::ObjectManager)
         .serve_at(ROOT_PATH, manager)
@@ -115,16 +120,25 @@ trait Served: zbus::object_server::Interface {
     /// Properties that move all the time: never announced.
     const QUIET: &'static [&'static str] = &[];
     fn view(&mut self) -> &mut Arc<Self::View>;
+    /// Whether anything of `new` is announced that is not in `old`.
+    fn is_news(old: &Self::View, new: &Self::View) -> bool;
 }
 
 macro_rules! served {
     ($object:ty, $view:ty, $invalidates:expr, $quiet:expr) => {
+        served!($object, $view, $invalidates, $quiet, |_, _| true);
+    };
+    ($object:ty, $view:ty, $invalidates:expr, $quiet:expr, $is_news:expr) => {
         impl Served for $object {
             type View = $view;
             const INVALIDATES: &'static [&'static str] = &$invalidates;
             const QUIET: &'static [&'static str] = &$quiet;
             fn view(&mut self) -> &mut Arc<$view> {
                 &mut self.view
+            }
+            fn is_news(old: &$view, new: &$view) -> bool {
+                let is_news: fn(&$view, &$view) -> bool = $is_news;
+                is_news(old, new)
             }
         }
     };
@@ -134,8 +148,9 @@ served!(manager::Manager, ManagerView, [], ["AnnouncementCounters"]);
 served!(interface::Interface, InterfaceView, [], ["AnnouncementsReceived"]);
 served!(clock::Clock, ClockView, [], ["ErrorBoundNs", "FrequencyPpb"]);
 served!(device::Device, DeviceView, [], []);
-served!(stream::Stream, StreamView, ["SdpText"], ["LastHeard"]);
-served!(statistics::Statistics, StreamView, [], ["Counters"]);
+// Heard again and again, and counted, is every stream: what only that changes is not even looked at.
+served!(stream::Stream, StreamView, ["SdpText"], ["LastHeard"], |old, new| !new.is_like(old));
+served!(statistics::Statistics, StreamView, [], ["Counters"], |_, _| false);
 served!(route::Route, RouteView, [], []);
 served!(checkpoint::Checkpoint, CheckpointView, [], []);
 served!(job::Job, JobView, [], []);
@@ -191,7 +206,8 @@ async fn update<I: Served>(bus: &Connection, path: &str, view: &Arc<I::View>) ->
     let server = bus.object_server();
     let (before, after) = {
         let mut object = reference.get_mut().await;
-        if Arc::ptr_eq(object.view(), view) {
+        if Arc::ptr_eq(object.view(), view) || !I::is_news(object.view(), view) {
+            *object.view() = view.clone();
             return Ok(());
         }
         let before = object.get_all(server, bus, None, emitter).await?;

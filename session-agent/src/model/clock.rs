@@ -38,6 +38,11 @@ impl Model {
         self.clock = facts;
     }
 
+    /// What the clock service said of itself last.
+    pub fn clock_service(&self) -> &str {
+        &self.clock.service
+    }
+
     /// The line that counts: the configured domain's, else the best one of the ladder.
     pub(super) fn active_line(&self) -> Option<&Line> {
         if let Some(domain) = self.settings.clock_domain {

@@ -52,7 +52,9 @@ pub struct ClockFacts {
     /// Its writer lives.
     pub alive: bool,
     pub lines: Vec<Line>,
-    /// Rate of each line in parts per billion is in the line; domains whose grandmaster is traceable to TAI.
+    /// What the service says of itself, or why it cannot be asked.
+    pub service: String,
+    /// Domains whose grandmaster is traceable to TAI.
     pub traceable_domains: Vec<u8>,
 }
 

@@ -94,6 +94,7 @@ impl Model {
             stream_count: count(self.streams.len()),
             shown_count: count(self.streams.values().filter(|stream| stream.shown).count()),
             presets: self.preset_views(),
+            clock_service_text: self.clock.service.clone(),
             active_clock: self.active_line().map(|line| clock::naming(line.source).0),
             counters: BTreeMap::from([
                 ("received", counters.received),
