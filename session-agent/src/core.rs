@@ -17,6 +17,7 @@ use crate::executor::{Executors, Told};
 use crate::interfaces::{self, Bell};
 use crate::lock::ActiveLock;
 use crate::model::{ClockFacts, GraphEvent, Model};
+use crate::oat;
 use crate::pipewire_thread::PipeWireOp;
 use crate::ravenna::{self, Ravenna};
 use crate::request::Request;
@@ -46,6 +47,8 @@ const BATCH: usize = 256;
 pub struct Ends {
     pub requests: mpsc::Receiver<Request>,
     pub datagrams: mpsc::Receiver<Datagram>,
+    /// From senders of OAT that were asked for a stream.
+    pub answers: mpsc::Receiver<oat::Datagram>,
     pub graph: mpsc::Receiver<GraphEvent>,
     pub told: mpsc::Receiver<Told>,
     pub ravenna: mpsc::Receiver<ravenna::Event>,
@@ -58,6 +61,7 @@ pub struct Driver {
     pub clock: Clock,
     pub model: Model,
     pub sockets: SapSockets,
+    pub subscriptions: oat::Sockets,
     pub watch: ClockWatch,
     pub service: ClockService,
     pub lock: ActiveLock,
@@ -133,6 +137,9 @@ impl Driver {
                         let Ok(event) = ends.ravenna.try_recv() else { break };
                         changed |= self.model.handle_ravenna(now, event);
                     }
+                }
+                Some(answer) = ends.answers.recv() => {
+                    changed = self.model.handle_subscription(self.clock.now(), answer.local, answer.from, &answer.bytes);
                 }
                 _ = clock_look.tick() => changed = self.look_at_clock(),
                 _ = interface_look.tick() => self.read_interfaces(),
@@ -212,6 +219,9 @@ impl Driver {
             self.senders.send(&announcement);
         }
         self.ravenna.follow(self.model.ravenna_plan());
+        while let Some(outgoing) = self.model.poll_subscription() {
+            self.subscriptions.send(&outgoing);
+        }
         if let Some(saved) = self.model.poll_save(now) {
             self.states.write(saved);
         }

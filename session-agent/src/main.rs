@@ -14,6 +14,7 @@ mod executor;
 mod interfaces;
 mod lock;
 mod model;
+mod oat;
 mod pipewire_thread;
 mod ravenna;
 mod request;
@@ -114,6 +115,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let (datagram_sender, datagrams) = mpsc::channel(256);
     let sockets =
         sap_sockets::SapSockets::open(&datagram_sender).context("opening the announcement sockets")?;
+    let (answer_sender, answers) = mpsc::channel(256);
     let (graph_sender, graph) = mpsc::channel(1024);
     let (ops, ops_receiver) = pipewire::channel::channel();
     pipewire_thread::start(graph_sender, ops_receiver).context("starting the PipeWire thread")?;
@@ -128,6 +130,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         clock,
         model,
         sockets,
+        subscriptions: oat::Sockets::new(answer_sender),
         watch,
         service,
         lock,
@@ -165,7 +168,8 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         }
     };
     info!("ready");
-    driver.run(core::Ends { requests, datagrams, graph, told, ravenna: sessions, ops, worlds }, stop).await;
+    let ends = core::Ends { requests, datagrams, answers, graph, told, ravenna: sessions, ops, worlds };
+    driver.run(ends, stop).await;
     anyhow::ensure!(
         !lost.load(std::sync::atomic::Ordering::Relaxed),
         "stopped because the session bus is gone"

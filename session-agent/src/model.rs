@@ -12,6 +12,7 @@ mod identity;
 mod jobs;
 mod known;
 mod node;
+mod oat;
 mod own;
 mod ravenna;
 mod requests;
@@ -77,6 +78,7 @@ pub struct Model {
     watch_until: Option<Nanos>,
     jobs: jobs::Jobs,
     routes: routes::Routes,
+    oat: oat::Oat,
     /// The announcement groups should be left and joined again.
     rejoin: bool,
     world: Arc<World>,
@@ -120,6 +122,7 @@ impl Model {
             watch_until: None,
             jobs: jobs::Jobs::default(),
             routes: routes::Routes::default(),
+            oat: oat::Oat::default(),
             rejoin: false,
             world: Arc::default(),
             random: Box::new(random),

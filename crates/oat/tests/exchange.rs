@@ -234,6 +234,10 @@ fn nobody_but_the_receiver_ends_a_flow_and_no_answer_is_answered() {
         assert_eq!(answer, Ok(None));
     }
     assert_eq!(sender.subscribers(1).count(), 1);
+    assert_eq!(
+        sender.handle_datagram(ms(1), PORT, host(9, 50_064), &wireloom_oat::OPEN_WAY),
+        Err(wireloom_oat::MessageError::Op(0)),
+    );
     for op in [Op::Ack, Op::Nak, Op::Challenge] {
         assert_eq!(sender.handle_datagram(ms(1), PORT, host(8, 1), &Message::new(op).emit()), Ok(None));
     }

@@ -3,6 +3,7 @@
 use wireloom_wanted::Protocol;
 
 use super::{Known, Model, identity};
+use crate::oat;
 
 /// The id of this computer's own device.
 pub fn local_id() -> String {
@@ -39,8 +40,17 @@ impl Known {
             {
                 node.device.clone()
             }
-            _ => identity::device_id(&self.address),
+            _ => identity::device_id(self.device_key.as_ref().unwrap_or(&self.address)),
         }
+    }
+
+    /// Device part and stream part of its name.
+    fn parts(&self) -> (&str, &str) {
+        if self.stream.as_ref().is_some_and(oat::is_oat) {
+            let name = wireloom_oat::split_session_name(&self.name);
+            return (name.device.unwrap_or_default(), name.stream);
+        }
+        split_name(&self.name)
     }
 
     /// What the network calls its device: the device part of its name, else the address.
@@ -48,7 +58,7 @@ impl Known {
         if self.is_own() {
             return "This computer".to_owned();
         }
-        let (device, _) = split_name(&self.name);
+        let (device, _) = self.parts();
         let name = if device.is_empty() { &self.address } else { device };
         wireloom_sdp::for_display(name)
     }
@@ -67,7 +77,7 @@ impl Model {
             return self.alias_of(id, stream);
         }
         let device_alias = self.saved.devices.get(&stream.device());
-        let (device, part) = split_name(&stream.name);
+        let (device, part) = stream.parts();
         let device = device_alias.map_or(device, String::as_str);
         let text = if device.is_empty() || stream.is_own() {
             stream.name.clone()

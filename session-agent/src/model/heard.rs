@@ -8,6 +8,7 @@ use wireloom_units::Nanos;
 
 use super::known::Origin;
 use super::{Known, Model, identity, node};
+use crate::oat;
 use crate::time::Now;
 
 /// What is only discovered is saved after this quiet time; losing it costs nothing but a look at the network.
@@ -189,7 +190,10 @@ impl Model {
     /// The id of `stream`: the one that its identity, or the entry it came in, or its move from another address
     /// says; else a new one.
     pub(super) fn identify(&mut self, now: Now, stream: &Stream, hint: Option<String>) -> String {
-        let key = identity::key_text(&stream.key());
+        let key = match oat::device_key(stream) {
+            Some(_) => identity::oat_key(stream),
+            None => identity::key_text(&stream.key()),
+        };
         let mark = identity::moving_mark(stream);
         let known = self.by_key.get(&key).cloned();
         let id = known.or(hint).or_else(|| self.moved(mark.as_deref())).unwrap_or_else(|| self.new_id(&key));
@@ -247,19 +251,25 @@ impl Model {
         let arrival = self.arrival();
         let address = stream.origin.ip().unwrap_or(source).to_string();
         let heard_on = interface.and_then(|index| self.interfaces.iter().find(|facts| facts.index == index));
-        let node = node::of_stream(&stream, &address, heard_on, &self.interfaces);
+        let asked = oat::ask(&stream, source).map(|ask| self.asked_leg(id, &ask, heard_on)).transpose();
+        let node =
+            asked.and_then(|asked| node::of_stream(&stream, &address, heard_on, &self.interfaces, asked));
         let known = self
             .streams
             .entry(id.to_owned())
             .or_insert_with(|| Known::new(Origin::Announced, String::new(), arrival));
         known.leaves_at = None;
         known.name = stream.name.clone();
+        known.device_key = oat::device_key(&stream);
         known.address = address;
         known.warnings = warnings.to_vec();
         known.sdp = sdp.clone();
         known.stream = Some(stream);
         match node {
             Ok(mut node) => {
+                if let Some(key) = &known.device_key {
+                    node.device = identity::device_id(key);
+                }
                 if let Some(before) = &known.node {
                     node.protocol = before.protocol; // the one it was first heard by
                 }

@@ -53,6 +53,8 @@ pub struct Known {
     pub sdp: Arc<str>,
     /// Address of the device it belongs to, or of who announced it.
     pub address: String,
+    /// What its device is known by, where that is not the address.
+    pub device_key: Option<String>,
     /// Its announcement, while one is heard.
     pub entry: Option<StreamId>,
     /// RAVENNA sessions that describe it, by DNS-SD instance name.
@@ -81,6 +83,7 @@ impl Known {
             warnings: Vec::new(),
             sdp: Arc::from(""),
             address: String::new(),
+            device_key: None,
             entry: None,
             sessions: BTreeSet::new(),
             told_use: false,

@@ -1,7 +1,9 @@
 //! From a description to the node that it becomes.
 
 use wireloom_sdp::{Delivery, Stream};
-use wireloom_wanted::{ClockRelation, Direction, Encoding, Leg, Media, Node, NodeText, Protocol, Show};
+use wireloom_wanted::{
+    ClockRelation, Direction, Encoding, Keepalive, Leg, Media, Node, NodeText, Protocol, Show,
+};
 
 use super::{InterfaceFacts, identity};
 
@@ -9,34 +11,35 @@ use super::{InterfaceFacts, identity};
 pub fn protocol(stream: &Stream) -> Protocol {
     if stream.vendor.keywds.eq_ignore_ascii_case("dante") {
         Protocol::Dante
-    } else if !stream.vendor.oat.is_empty() {
+    } else if crate::oat::is_oat(stream) {
         Protocol::Oat
     } else {
         Protocol::Aes67
     }
 }
 
-/// The node of an announced or added stream; an error says in words why there can be none.
+/// The node of an announced or added stream; an error says in words why there can be none. `asked` is how it comes
+/// when its sender has to be asked for it.
 pub fn of_stream(
     stream: &Stream,
     address: &str,
     heard_on: Option<&InterfaceFacts>,
     interfaces: &[InterfaceFacts],
+    asked: Option<(Leg, Keepalive)>,
 ) -> Result<Node, String> {
-    match stream.delivery {
-        Delivery::Multicast | Delivery::Unicast => {}
-        Delivery::SenderAddress(_) => {
-            return Err("Its sender must be asked for it, which this version cannot do.".to_owned());
-        }
-        Delivery::SipOffer(_) => {
-            return Err("It is offered by SIP, which this version cannot do.".to_owned());
-        }
+    if let Delivery::SipOffer(_) = stream.delivery {
+        return Err("It is offered by SIP, which this version cannot do.".to_owned());
     }
     let channels = usize::from(stream.channels.count());
-    let label = |index: usize| {
-        let label = stream.labels.get(index).map(|label| label.trim()).unwrap_or_default();
-        if label.is_empty() { (index + 1).to_string() } else { label.to_owned() }
+    let unnamed = match protocol(stream) {
+        Protocol::Oat => crate::oat::labels(stream),
+        _ => (1..=channels).map(|number| number.to_string()).collect(),
     };
+    let label = |index: usize| {
+        let label = stream.labels.get(index).map(|label| label.trim()).filter(|label| !label.is_empty());
+        label.or(unnamed.get(index).map(String::as_str)).unwrap_or_default().to_owned()
+    };
+    let (asked_leg, keepalive) = asked.unzip();
     let node = Node {
         direction: Direction::Receive,
         protocol: protocol(stream),
@@ -51,7 +54,10 @@ pub fn of_stream(
             offset: stream.media_clock.offset(),
             ssrc: None,
         },
-        legs: stream.legs.iter().take(4).map(|leg| leg_of(leg, heard_on, interfaces)).collect(),
+        legs: match asked_leg {
+            Some(leg) => vec![leg],
+            None => stream.legs.iter().take(4).map(|leg| leg_of(leg, heard_on, interfaces)).collect(),
+        },
         clock: ClockRelation::Unknown,
         latency: 144,
         show: Show::Patchbay,
@@ -59,8 +65,8 @@ pub fn of_stream(
         dscp: 34,
         offline: false,
         remote: true,
-        direct: Vec::new(),
-        keepalive: None,
+        direct: crate::oat::tokens(stream),
+        keepalive,
     };
     node.check().map_err(|why| format!("It cannot be played: {why}."))?;
     Ok(node)

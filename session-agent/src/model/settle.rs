@@ -17,6 +17,7 @@ impl Model {
     /// [`Model::poll_timeout`].
     pub fn settle(&mut self, now: Now) {
         self.listen_timeout(now);
+        self.settle_oat(now);
         self.expire(now);
         self.settle_jobs(now);
         self.choose_shown();
@@ -47,6 +48,7 @@ impl Model {
             self.announcer.poll_timeout(),
             self.routes_timeout(),
             self.checkpoints_timeout(),
+            self.oat_timeout(),
         ];
         streams.chain(fixed.into_iter().flatten()).min()
     }
@@ -68,7 +70,8 @@ impl Model {
                 continue;
             }
             if let Some(stream) = self.streams.get_mut(&id) {
-                stream.show = node.show; // heard before PipeWire was there: only the class is adopted
+                stream.show = node.show; // heard before PipeWire was there: class and port are adopted
+                self.adopt_port(&id, &node);
                 continue;
             }
             let arrival = self.arrival();

@@ -51,6 +51,7 @@ impl Model {
             clock_text: self.clock_of(stream).1,
             same_address: self.other_user(id, stream, users),
             heard_on: self.heard_on(stream),
+            refused: self.oat.subscriptions.trouble(id).map(str::to_owned),
         }
     }
 

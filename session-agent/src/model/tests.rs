@@ -1,6 +1,7 @@
 //! The model in virtual time: what it wants after hours that pass in microseconds.
 
 mod ravenna;
+mod oat;
 
 use std::net::IpAddr;
 

@@ -26,6 +26,8 @@ pub struct Facts {
     pub same_address: Option<String>,
     /// Interfaces on which its announcement is heard.
     pub heard_on: Vec<String>,
+    /// What its sender said when it was asked for the stream, if that was a refusal or nothing.
+    pub refused: Option<String>,
 }
 
 /// The checks of `stream`, in the order in which sound depends on them.
@@ -210,6 +212,7 @@ impl List<'_> {
         let text = match self.report().map(|report| report.state) {
             Some(State::Running) => None,
             _ if unusable => None,
+            _ if self.facts.refused.is_some() => self.facts.refused.clone(),
             Some(State::Silent) => {
                 Some("Packets came, then stopped: its sender is off, or the way is broken.".to_owned())
             }

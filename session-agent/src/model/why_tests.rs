@@ -63,6 +63,7 @@ fn playing() -> (Known, Facts) {
         clock_text: "Same grandmaster.",
         same_address: None,
         heard_on: vec!["eth0".into()],
+        refused: None,
     };
     (stream, facts)
 }

@@ -77,6 +77,11 @@ pub fn read_input(status: u16, body: &[u8]) -> Result<InputStatus, AnswerError> 
     Ok(input)
 }
 
+/// Reads the answer to a request that changes something.
+pub fn read_done(status: u16, body: &[u8]) -> Result<(), AnswerError> {
+    if (200..300).contains(&status) { Ok(()) } else { read::<()>(status, body) }
+}
+
 fn read<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, AnswerError> {
     if body.len() > MAX_ANSWER {
         return Err(AnswerError::TooLong(body.len()));
@@ -110,6 +115,8 @@ mod tests {
             read_device(500, b"oops").expect_err("500").to_string(),
             "the device answers with status 500"
         );
+        assert_eq!(read_done(204, b""), Ok(()));
+        assert_eq!(read_done(404, b"").expect_err("404"), AnswerError::Status(404));
         let odd = read_streams(200, b"{}").expect_err("no list");
         assert!(odd.to_string().starts_with("the device's answer is not understood"), "{odd}");
         let long = [b' '; MAX_ANSWER + 1];

@@ -8,7 +8,7 @@ mod fault;
 mod model;
 mod request;
 
-pub use answer::{AnswerError, read_device, read_input, read_streams};
+pub use answer::{AnswerError, read_device, read_done, read_input, read_streams};
 pub use fault::{Code, Fault};
 pub use model::{Device, InputState, InputStatus, Ptp, Side, Source, Stream, Transport};
 pub use request::{Call, Reply, Request};

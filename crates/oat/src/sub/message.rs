@@ -237,6 +237,15 @@ impl Message {
     }
 }
 
+/// Nothing: an operation that no sender knows, so that it answers nothing. A receiver sends it from the socket that its
+/// audio comes to, because firewalls let in what answers a datagram.
+pub const OPEN_WAY: [u8; MESSAGE_BYTES] = {
+    let mut bytes = [0; MESSAGE_BYTES];
+    [bytes[0], bytes[1], bytes[2], bytes[3]] = MAGIC;
+    bytes[4] = VERSION;
+    bytes
+};
+
 /// `OATS`. The two top bits are 01: it can be neither RTP nor RTCP of version 2.
 const MAGIC: [u8; 4] = *b"OATS";
 const VERSION: u8 = 1;

@@ -10,7 +10,7 @@ mod sender;
 mod throttle;
 
 pub use client::{Subscription, SubscriptionConfig, SubscriptionEvent, SubscriptionState};
-pub use message::{MESSAGE_BYTES, Message, MessageError, Op, Reason};
+pub use message::{MESSAGE_BYTES, Message, MessageError, OPEN_WAY, Op, Reason};
 pub use sender::{
     Admission, Offered, SenderConfig, SenderEvent, SenderFull, Subscriber, SubscriptionSender, Why,
 };

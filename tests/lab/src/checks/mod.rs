@@ -10,6 +10,7 @@ mod hostile;
 mod latency;
 mod leader_loss;
 mod network;
+mod oat;
 mod panic;
 mod patchbays;
 mod peers;
@@ -98,6 +99,11 @@ pub const CHECKS: &[Check] = &[
         name: "ravenna",
         about: "Avahi and GStreamer's RTSP server offer a stream, FFmpeg is described ours",
         run: ravenna::run,
+    },
+    Check {
+        name: "oat",
+        about: "a stream of a device that must be asked is heard exactly, and given back",
+        run: oat::run,
     },
     Check {
         name: "realtime",

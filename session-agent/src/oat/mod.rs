@@ -1,0 +1,12 @@
+//! OpenAudioTools: streams that are asked for by datagram (OAT-SUB), inputs that are told what to play (OAT-CTL).
+//!
+//! [`Subscriptions`] decides who is asked when, without I/O; the model owns it. [`Sockets`] carries its datagrams. The
+//! audio itself comes to the module's socket: the agent asks in its name, from the same address, and says the port.
+
+mod announced;
+mod sockets;
+mod subscriptions;
+
+pub use announced::{Ask, ask, device_key, is_oat, labels, tokens};
+pub use sockets::{Datagram, Sockets};
+pub use subscriptions::{Outgoing, Subscriptions, Wanted};
