@@ -71,6 +71,8 @@ pub struct Driver {
     pub active: bool,
     pub senders: SapSenders,
     pub executors: Executors,
+    /// Devices of OAT that are to be controlled.
+    pub controlled: watch::Sender<oat::Plan>,
     pub ravenna: Ravenna,
     /// Interfaces on which joining failed last time.
     pub failed: BTreeSet<u32>,
@@ -219,6 +221,8 @@ impl Driver {
             self.senders.send(&announcement);
         }
         self.ravenna.follow(self.model.ravenna_plan());
+        let plan = self.model.oat_plan();
+        self.controlled.send_if_modified(|known| std::mem::replace(known, plan.clone()) != plan);
         while let Some(outgoing) = self.model.poll_subscription() {
             self.subscriptions.send(&outgoing);
         }

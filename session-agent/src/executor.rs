@@ -24,6 +24,8 @@ pub struct Receiver {
     pub name: String,
     /// Address of the device; with it the receiver belongs to the same Device object as the device's streams.
     pub address: String,
+    /// What its Device object is known by, where that is not the address.
+    pub device: Option<String>,
     /// The protocol that controls it: orders go to its task.
     pub protocol: Protocol,
     /// Label of each input channel.

@@ -119,7 +119,9 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let (graph_sender, graph) = mpsc::channel(1024);
     let (ops, ops_receiver) = pipewire::channel::channel();
     pipewire_thread::start(graph_sender, ops_receiver).context("starting the PipeWire thread")?;
-    let (executors, told) = executor::Executors::new();
+    let (mut executors, told) = executor::Executors::new();
+    let (controlled, plan) = watch::channel(oat::Plan::default());
+    tokio::spawn(oat::control(executors.add(wireloom_wanted::Protocol::Oat), plan));
     let (worlds, world_receiver) = watch::channel(world);
     let (session_sender, sessions) = mpsc::channel(256);
 
@@ -139,6 +141,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         active,
         senders: sap_senders::SapSenders::default(),
         executors,
+        controlled,
         ravenna: ravenna::start(clock, session_sender),
         failed: BTreeSet::new(),
         clock_seen: Vec::new(),

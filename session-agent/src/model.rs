@@ -34,6 +34,7 @@ use wireloom_units::Nanos;
 
 pub use facts::{ClockFacts, InterfaceFacts};
 pub use graph::{GraphEvent, GraphOp};
+pub use identity::stable_id;
 use known::Known;
 pub use routes::{GraphObject, LinkOp};
 

@@ -15,6 +15,11 @@ pub fn stream_id(key: &str, attempt: u32) -> String {
     format!("s-{:016x}", hash(&text))
 }
 
+/// The id of whatever has the identity `key` and no second of that hash.
+pub fn stable_id(key: &str) -> String {
+    stream_id(key, 0)
+}
+
 /// The id of the device at `address`.
 pub fn device_id(address: &str) -> String {
     format!("d-{:016x}", hash(&format!("device {address}")))

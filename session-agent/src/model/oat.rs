@@ -3,17 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 
-use wireloom_oat::{Liveness, Presence, RECEIVE_PORTS};
+use wireloom_oat::{Liveness, Offer, Presence, RECEIVE_PORTS};
 use wireloom_units::Nanos;
 use wireloom_wanted::{Keepalive, Leg, Node, State};
 
 use super::known::Origin;
 use super::{InterfaceFacts, Known, Model, identity};
-use crate::oat::{Ask, Outgoing, Subscriptions, Wanted, ask, is_oat};
+use crate::oat::{Ask, Outgoing, Plan, Subscriptions, Wanted, ask, is_oat};
 use crate::time::Now;
 
 /// Ports of streams that find none free in OAT's own range of sixteen.
 const MORE_PORTS: std::ops::RangeInclusive<u16> = 51_000..=51_999;
+/// Devices that are controlled at a time; each is asked once a second.
+const MAX_DEVICES: usize = 128;
 /// A datagram goes this way so often, because firewalls let in what answers one.
 const OPEN_WAY_MS: u32 = 15_000;
 
@@ -139,6 +141,33 @@ impl Model {
     ) -> bool {
         self.oat.subscriptions.handle_datagram(now.mono, local, from, bytes);
         self.oat.subscriptions.poll_changed()
+    }
+
+    /// Who can be told what to play, and which stream is whose. A device is asked only where its streams come from, in
+    /// a network of this computer, so that no announcement makes us ask anybody else.
+    pub fn oat_plan(&self) -> Plan {
+        let mut plan = Plan::default();
+        let ours = |address: IpAddr| {
+            self.interfaces.iter().any(|facts| facts.addresses.iter().any(|(own, _)| *own == address))
+        };
+        for (id, stream) in self.streams.iter().filter(|(_, stream)| self.active && !stream.is_transmit()) {
+            let (Some(described), Ok(IpAddr::V4(address))) = (&stream.stream, stream.address.parse()) else {
+                continue;
+            };
+            if let Some(ask) = ask(described, address.into()) {
+                plan.streams.insert(ask.sender, id.clone());
+            }
+            let offer = described.vendor.oat.parse::<Offer>().unwrap_or_default();
+            let near = self.interfaces.iter().any(|facts| !facts.loopback && facts.reaches(address.into()));
+            let offline = stream.node.as_ref().is_some_and(|node| node.offline);
+            if let Some(port) = offer.control_port.filter(|_| near && !ours(address.into()) && !offline)
+                && plan.devices.len() < MAX_DEVICES
+            {
+                let device = stream.device_key.clone().unwrap_or_else(|| stream.address.clone());
+                plan.devices.entry(device).or_insert(SocketAddrV4::new(address, port));
+            }
+        }
+        plan
     }
 
     fn wanted_subscriptions(&self) -> Vec<(String, Wanted, bool)> {

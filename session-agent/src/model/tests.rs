@@ -1,7 +1,7 @@
 //! The model in virtual time: what it wants after hours that pass in microseconds.
 
-mod ravenna;
 mod oat;
+mod ravenna;
 
 use std::net::IpAddr;
 

@@ -74,6 +74,7 @@ impl Model {
         stream.origin = Origin::Receiver;
         stream.leaves_at = None;
         stream.address.clone_from(&facts.address);
+        stream.device_key.clone_from(&facts.device);
         stream.name = name;
         match node_of(&facts) {
             Ok(node) => (stream.node, stream.unreadable) = (Some(node), None),
@@ -268,7 +269,7 @@ fn node_of(facts: &Receiver) -> Result<Node, String> {
         direction: Direction::Transmit,
         protocol: facts.protocol,
         text: NodeText { description: String::new(), nick: String::new(), name: for_display(&facts.name) },
-        device: identity::device_id(&facts.address),
+        device: identity::device_id(facts.device.as_ref().unwrap_or(&facts.address)),
         channels: facts.channels.iter().enumerate().map(label).collect(),
         media: facts.media.clone(),
         legs: Vec::new(),

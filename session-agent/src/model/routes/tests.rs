@@ -15,6 +15,7 @@ fn receiver(epoch: u64) -> Told {
         id: MONITOR.into(),
         name: "Monitor : inputs".into(),
         address: "192.0.2.30".into(),
+        device: None,
         protocol: Protocol::Oat,
         channels: vec!["Left".into(), "Right".into()],
         direct: vec!["oat-ctl".into()],

@@ -11,6 +11,7 @@ mod latency;
 mod leader_loss;
 mod network;
 mod oat;
+mod oat_route;
 mod panic;
 mod patchbays;
 mod peers;
@@ -104,6 +105,11 @@ pub const CHECKS: &[Check] = &[
         name: "oat",
         about: "a stream of a device that must be asked is heard exactly, and given back",
         run: oat::run,
+    },
+    Check {
+        name: "oat-route",
+        about: "two devices play each other by a link, and no packet comes here",
+        run: oat_route::run,
     },
     Check {
         name: "realtime",

@@ -73,7 +73,12 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 }
 
 /// A simulated device with these ports.
-fn device(host: &Host, products: &Products, name: &str, arguments: &[&str]) -> anyhow::Result<Process> {
+pub(super) fn device(
+    host: &Host,
+    products: &Products,
+    name: &str,
+    arguments: &[&str],
+) -> anyhow::Result<Process> {
     let mut command = host.device_command(products.program("wireloom-oat-device"));
     command.args(["--address", &host.address().to_string(), "--host", name]);
     command.args(arguments).arg("--record").arg(host.directory());

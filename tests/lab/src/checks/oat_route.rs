@@ -1,0 +1,196 @@
+//! OpenAudioTools: one device plays another, and this computer only says so.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use wireloom_clock_page::LineState;
+use wireloom_wanted::Encoding;
+
+use super::oat::device;
+use crate::agent::Agent;
+use crate::clock::Clock;
+use crate::comparison::Comparison;
+use crate::host::Host;
+use crate::peers::RtpStream;
+use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
+use crate::process::Process;
+use crate::products::Products;
+use crate::recording::Recording;
+use crate::scene;
+use crate::studio::Studio;
+use crate::wait::{self, SOON};
+
+/// Frames that the mixer must have played in one piece or more.
+const FRAMES: u64 = 240_000;
+/// Frames that a program here records meanwhile.
+const RECORDED: u64 = 96_000;
+/// How often a machine that stalls may disturb what has to come within two seconds.
+const TRIES: usize = 4;
+/// What somebody else did on a device is seen within this.
+const SEEN_WITHIN: Duration = Duration::from_secs(2);
+const LATENCY: u32 = 960;
+const PPM: f64 = 80.0;
+const LOCK: Duration = Duration::from_secs(40);
+const INPUT: &str = "oat/v1/inputs/mixtee-01b7%2Frx%2Fin-1-2/source";
+
+/// A link between two devices is a route between them that brings every sample and not one packet here; beside it a
+/// program here hears the same output; a route made on the device itself is a link within two seconds.
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
+    let (desk, computer) = (studio.host("desk")?, studio.host("computer")?);
+    let mut clock = Clock::leader(&leader, products, 0, 100, PPM)?;
+    clock.wait_for(LineState::Leader, SOON)?;
+    let mut followers = Vec::new();
+    for host in [&stage, &desk, &computer] {
+        followers.push(Clock::follower(host, products, 0)?);
+    }
+    let graph = scene::start_module(&computer, products, &BTreeMap::new(), PipeWireOptions::default())?;
+    let agent = Agent::start(&computer, products, &format!("latency-frames = {LATENCY}\n"))?;
+    for follower in &mut followers {
+        follower.wait_for(LineState::Locked, LOCK)?;
+    }
+    let synth = device(&stage, products, "syntee-a3f2", &["--name", "Bass Synth", "--output", "Out 1-2:2"])?;
+    let ports = ["--name", "FOH", "--output", "Main:2", "--input", "In 1-2:2"];
+    let mixer = device(&desk, products, "mixtee-01b7", &ports)?;
+    let mut scene = Scene { graph, agent, synth, mixer, stage: &stage, desk: &desk, computer: &computer };
+
+    let output = scene.node("Bass Synth — Out 1-2", |node| node.outputs.len() == 2)?;
+    let input = scene.node("FOH : In 1-2", |node| node.inputs.len() == 2)?;
+    let played = scene.device_to_device(&output, &input)?;
+    let beside = scene.program_beside(products, &output)?;
+    scene.unlink(&output, &input)?;
+    let seen = scene.made_elsewhere(&leader, &output, &input)?;
+    Ok(format!(
+        "{played} samples from device to device and no packet here; {beside} samples of the same output here; \
+         made elsewhere, a link after {:.1} s, gone after {:.1} s",
+        seen.0.as_secs_f32(),
+        seen.1.as_secs_f32()
+    ))
+}
+
+struct Scene<'a> {
+    graph: PipeWire<'a>,
+    agent: Agent,
+    synth: Process,
+    mixer: Process,
+    stage: &'a Host,
+    desk: &'a Host,
+    computer: &'a Host,
+}
+
+impl Scene<'_> {
+    fn node(&mut self, name: &str, is_ready: impl Fn(&GraphNode) -> bool) -> anyhow::Result<GraphNode> {
+        wait::until(&format!("the node {name}"), SOON, || {
+            self.agent.process.is_alive()?;
+            self.synth.is_alive()?;
+            self.mixer.is_alive()?;
+            Ok(self.graph.node_with("media.name", name)?.filter(&is_ready))
+        })
+    }
+
+    /// Draws the links and compares what the mixer plays; answers how many samples were right.
+    fn device_to_device(&mut self, output: &GraphNode, input: &GraphNode) -> anyhow::Result<u64> {
+        let to_us = format!("udp[4:2] == 308 and dst host {}", self.computer.address());
+        let arguments = ["-i", "eth0", "-l", "-f", &to_us, "-T", "fields", "-e", "frame.number"];
+        let mut capture = self.computer.spawn("tshark", arguments)?;
+        capture.says("Capturing on", SOON)?;
+        self.graph.link(output, input)?;
+        let samples = self.play_frames(FRAMES)?;
+        let links = self.links(output, input)?;
+        ensure!(links == 2, "{links} links are in the graph, not two");
+        let log = self.synth.log();
+        ensure!(!log.contains(&format!("stream 1 to {}", self.computer.address())), "audio came here: {log}");
+        let packets = capture.log().lines().filter(|line| line.trim().parse::<u64>().is_ok()).count();
+        ensure!(packets == 0, "{packets} media packets reached this computer");
+        capture.interrupt()?;
+        Ok(samples)
+    }
+
+    /// A program here hears the same output while the mixer plays it.
+    fn program_beside(&mut self, products: &Products, output: &GraphNode) -> anyhow::Result<u64> {
+        let stream = RtpStream::standard(1, 2);
+        for _ in 0..8 {
+            let run = scene::record(products, &mut self.graph, output, &stream, RECORDED, |_| {})?;
+            ensure!(run.comparison.wrong == 0 && run.comparison.slips.is_empty(), "{}", run.comparison);
+            if run.comparison.is_exact() {
+                self.play_frames(48_000)?;
+                return Ok(run.comparison.matched);
+            }
+        }
+        anyhow::bail!("the machine disturbed every run")
+    }
+
+    fn unlink(&mut self, output: &GraphNode, input: &GraphNode) -> anyhow::Result<()> {
+        for ((from, _), (to, _)) in output.outputs.iter().zip(&input.inputs) {
+            self.computer.run("pw-link", ["-d", &from.to_string(), &to.to_string()])?;
+        }
+        let over = format!("stream 1 no more to {}", self.desk.address());
+        self.synth.says(&over, SOON)
+    }
+
+    /// Another controller tells the mixer what to play, and to stop; answers after how long each was seen here.
+    fn made_elsewhere(
+        &mut self,
+        other: &Host,
+        output: &GraphNode,
+        input: &GraphNode,
+    ) -> anyhow::Result<(Duration, Duration)> {
+        let url = format!("http://{}/{INPUT}", self.desk.address());
+        let source =
+            format!(r#"{{"host":"{}","port":50000,"sid":1,"channels":2,"pt":97}}"#, self.stage.address());
+        let mut worst = Duration::MAX;
+        for _ in 0..TRIES {
+            other.run("curl", ["-sS", "--fail", "-X", "PUT", "-d", &source, &url])?;
+            let made = self.until_links(output, input, 2)?;
+            other.run("curl", ["-sS", "--fail", "-X", "DELETE", &url])?;
+            let gone = self.until_links(output, input, 0)?;
+            worst = made.max(gone);
+            if worst <= SEEN_WITHIN {
+                return Ok((made, gone));
+            }
+        }
+        anyhow::bail!("what another controller did was seen after {worst:?}, more than {SEEN_WITHIN:?}")
+    }
+
+    fn until_links(&self, output: &GraphNode, input: &GraphNode, count: usize) -> anyhow::Result<Duration> {
+        let start = Instant::now();
+        wait::until(&format!("{count} links between the devices"), SOON, || {
+            Ok((self.links(output, input)? == count).then_some(()))
+        })?;
+        Ok(start.elapsed())
+    }
+
+    fn links(&self, output: &GraphNode, input: &GraphNode) -> anyhow::Result<usize> {
+        let joins = |link: &serde_json::Value| {
+            link["info"]["output-node-id"] == output.id && link["info"]["input-node-id"] == input.id
+        };
+        Ok(self.graph.links()?.iter().filter(|link| joins(link)).count())
+    }
+
+    /// Waits until the mixer has played so many frames more, and compares them.
+    fn play_frames(&mut self, frames: u64) -> anyhow::Result<u64> {
+        let file = self.desk.directory().join("In 1-2.l24");
+        let length = || std::fs::metadata(&file).map_or(0, |file| file.len());
+        let start = length() / 6;
+        let mut last = start;
+        while last < start + frames {
+            last = wait::until(&format!("the mixer playing beyond frame {last}"), SOON, || {
+                self.synth.is_alive()?;
+                self.mixer.is_alive()?;
+                let now = length() / 6;
+                Ok((now > last).then_some(now))
+            })?;
+        }
+        let bytes = std::fs::read(&file)?;
+        let (start, end) = (start as usize * 6, last as usize * 6);
+        let played = bytes.get(start..end).context("the file shrank")?;
+        let code = RtpStream::standard(1, 2).code();
+        let recording = Recording::from_network_bytes(played, Encoding::L24, 2);
+        let found =
+            Comparison::new(&code, &recording).context("the signal is not in what the mixer played")?;
+        ensure!(found.wrong == 0 && found.slips.is_empty(), "what the mixer played: {found}");
+        ensure!(found.gap_frames() < 24_000, "the mixer played mostly silence: {found}");
+        Ok(found.matched)
+    }
+}
