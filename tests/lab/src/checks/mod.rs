@@ -12,6 +12,7 @@ mod leader_loss;
 mod network;
 mod oat;
 mod oat_route;
+mod offset_noise;
 mod panic;
 mod patchbays;
 mod peers;
@@ -70,6 +71,11 @@ pub const CHECKS: &[Check] = &[
         run: clock::ours,
     },
     Check { name: "clock-ptp4l", about: "our follower locks to ptp4l", run: clock::follows_ptp4l },
+    Check {
+        name: "offset-noise",
+        about: "our follower is as calm as ptp4l's on the same cable",
+        run: offset_noise::run,
+    },
     Check { name: "ptp4l-clock", about: "a ptp4l follower chooses our leader", run: clock::leads_ptp4l },
     Check {
         name: "two-hosts",

@@ -43,3 +43,22 @@ pub fn start(host: &Host, domain: u8, role: Role) -> anyhow::Result<Process> {
     std::fs::write(&file, text)?;
     host.spawn("ptp4l", ["-f".as_ref(), file.as_os_str(), "-i".as_ref(), "eth0".as_ref(), "-m".as_ref()])
 }
+
+/// The offsets from its leader that a follower has printed, in nanoseconds, oldest first.
+pub fn offsets(log: &str) -> Vec<f64> {
+    let offset = |line: &str| line.split_once("master offset")?.1.split_whitespace().next()?.parse().ok();
+    log.lines().filter_map(offset).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_are_read_from_what_it_prints() {
+        let log = "ptp4l[1.2]: selected best master clock 00005e.fffe.005301\n\
+                   ptp4l[1.3]: master offset       -123 s0 freq      +0 path delay      1234\n\
+                   ptp4l[1.4]: master offset         45 s0 freq      +0 path delay      1230\n";
+        assert_eq!(offsets(log), [-123.0, 45.0]);
+    }
+}
