@@ -74,3 +74,64 @@ async fn exchange(address: SocketAddrV4, call: &Call) -> Result<(u16, Bytes), Ca
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+
+    use super::*;
+    use wireloom_oat::control::{AnswerError, Request, read_device};
+
+    /// Asks a device that says `answer` to whatever it is asked, again and again if `endless`, and hangs up.
+    fn asked(answer: &'static [u8], endless: bool) -> Result<(u16, Bytes), CallError> {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let Ok(SocketAddr::V4(address)) = listener.local_addr() else { panic!("IPv4") };
+        let device = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("asked");
+            let read = stream.read(&mut [0; 4096]).expect("a request");
+            assert!(read > 0);
+            // The agent hangs up on who talks too much.
+            while stream.write_all(answer).is_ok() && endless {}
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let result = runtime.block_on(call(address, &Request::Device.call()));
+        device.join().expect("the device ends");
+        result
+    }
+
+    #[test]
+    fn an_answer_is_read_whole() {
+        let (status, body) = asked(
+            b"HTTP/1.1 200 OK\r\nContent-Length: 26\r\n\r\n{\"id\":\"a\",\"name\":\"Desk\"}\r\n",
+            false,
+        )
+        .expect("sound");
+        assert_eq!(read_device(status, &body).expect("a device").name, "Desk");
+    }
+
+    #[test]
+    fn hostile_answers_end_in_words_and_in_bounded_memory() {
+        for (answer, endless) in [
+            (&b"SSH-2.0-OpenSSH_9.2\r\n"[..], false),
+            (b"", false),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", false),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", false),
+            (b"HTTP/1.1 200 OK\r\nX: ", true),
+            (b"\0\0\0\0", true),
+        ] {
+            let error = asked(answer, endless).expect_err("nothing to be read");
+            assert!(!error.to_string().is_empty());
+        }
+        let endless =
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
+        assert!(matches!(asked(endless, true), Err(CallError::Body(_))), "a body without an end");
+    }
+
+    #[test]
+    fn a_redirection_is_an_answer_like_any_other() {
+        let answer = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n";
+        let (status, body) = asked(answer, false).expect("an answer");
+        assert_eq!(read_device(status, &body), Err(AnswerError::Status(302)));
+    }
+}
