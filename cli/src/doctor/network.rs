@@ -188,7 +188,7 @@ fn firewall(root: &Root) -> Finding {
     let modules = root.text("proc/modules").unwrap_or_default();
     let loaded = |name: &str| modules.lines().any(|line| line.split_whitespace().next() == Some(name));
     let tables = root.text("proc/net/ip_tables_names");
-    let advice = "let in UDP 319, 320, 5004, 9875 and 5353, and IGMP";
+    let advice = "let in UDP 319, 320, 5004, 9875 and 5353, TCP 8854, and IGMP";
     match tables.as_deref().map(str::trim) {
         Some(names) if !names.is_empty() => {
             let names = names.split_whitespace().collect::<Vec<_>>().join(", ");

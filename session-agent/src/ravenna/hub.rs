@@ -1,5 +1,8 @@
 //! Who is asked for what: between DNS-SD, the RTSP servers that it names, our own server, and the core.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -27,20 +30,7 @@ const REST: u32 = 6;
 pub async fn run(clock: Clock, mut plans: watch::Receiver<Plan>, events: mpsc::Sender<Event>) {
     let (report_sender, mut reports) = mpsc::channel(64);
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
-    let mut hub = Hub {
-        clock,
-        events,
-        reports: report_sender,
-        host,
-        plan: Plan::default(),
-        discovery: None,
-        rest: 0,
-        sessions: BTreeMap::new(),
-        servers: BTreeMap::new(),
-        own: None,
-        renamed: BTreeMap::new(),
-        trouble: String::new(),
-    };
+    let mut hub = Hub::new(clock, events, report_sender, host);
     let mut check = interval(CHECK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -95,6 +85,23 @@ struct Hub {
 }
 
 impl Hub {
+    fn new(clock: Clock, events: mpsc::Sender<Event>, reports: mpsc::Sender<Report>, host: String) -> Self {
+        Self {
+            clock,
+            events,
+            reports,
+            host,
+            plan: Plan::default(),
+            discovery: None,
+            rest: 0,
+            sessions: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            own: None,
+            renamed: BTreeMap::new(),
+            trouble: String::new(),
+        }
+    }
+
     async fn tell(&self, event: Event) -> Result<(), CoreEnded> {
         self.events.send(event).await.map_err(|_| CoreEnded)
     }
