@@ -53,6 +53,7 @@ impl From<wireloom_dbus::Error> for Failure {
             Error::AddressConflict(text)
             | Error::NoBandwidth(text)
             | Error::FormatMismatch(text)
+            | Error::NotSupported(text)
             | Error::InProgress(text)
             | Error::Failed(text) => Self::Failed(text),
             Error::ZBus(error) => error.into(),

@@ -32,6 +32,8 @@ enum Kind {
     Streams,
     Devices,
     Interfaces,
+    Routes,
+    Presets,
 }
 
 #[derive(Debug, clap::Args)]
@@ -48,6 +50,8 @@ impl Complete {
             Ok::<Vec<String>, Failure>(match self.kind {
                 Kind::Streams => snapshot.streams.into_iter().map(|stream| stream.alias).collect(),
                 Kind::Devices => snapshot.devices.into_iter().map(|device| device.alias).collect(),
+                Kind::Routes => snapshot.routes.into_iter().map(|route| route.id).collect(),
+                Kind::Presets => snapshot.manager.presets.into_keys().collect(),
                 Kind::Interfaces => snapshot.interfaces.into_iter().map(|interface| interface.name).collect(),
             })
         };

@@ -7,11 +7,14 @@
 mod client;
 mod clock;
 mod doctor;
+mod end;
 mod failure;
 mod generate;
 mod inspect;
 mod list;
 mod output;
+mod preset;
+mod route;
 mod show;
 mod stream;
 mod watch;
@@ -43,6 +46,15 @@ enum Command {
     Why(why::Why),
     /// Look at this computer for what keeps sound from coming, and say what to change
     Doctor(doctor::Doctor),
+    /// Wish that audio goes from one end to another
+    Connect(route::Connect),
+    /// Withdraw a route
+    Disconnect(route::Disconnect),
+    /// List the routes, wished and found
+    Routes,
+    /// Save and recall routes
+    #[command(subcommand)]
+    Preset(preset::Preset),
     /// Print what changes, until interrupted
     Watch(watch::Watch),
     /// Make, add and remove streams
@@ -74,6 +86,10 @@ fn main() -> ExitCode {
         Command::Show(show) => client::block_on(show.run(&output)),
         Command::Why(why) => client::block_on(why.run(&output)),
         Command::Doctor(doctor) => client::block_on(doctor.run(&output)),
+        Command::Connect(connect) => client::block_on(connect.run(&output)),
+        Command::Disconnect(disconnect) => client::block_on(disconnect.run(&output)),
+        Command::Routes => client::block_on(route::routes(&output)),
+        Command::Preset(preset) => client::block_on(preset.run(&output)),
         Command::Watch(watch) => client::block_on(watch.run(&output)),
         Command::Stream(stream) => client::block_on(stream.run(&output)),
         Command::Clock(clock) => client::block_on(clock.run(&output)),

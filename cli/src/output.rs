@@ -96,8 +96,9 @@ impl Output {
 /// Colour of a state word; "0" for anything else.
 fn color(word: &str) -> &'static str {
     match word {
-        "running" | "locked" | "leader" | "ok" => "32",
-        "warning" | "waiting" | "silent" | "pending" | "holdover" | "tracking" | "acquiring" => "33",
+        "running" | "locked" | "leader" | "receiving" | "ok" => "32",
+        "warning" | "waiting" | "silent" | "pending" | "connecting" | "degraded" | "holdover"
+        | "tracking" | "acquiring" => "33",
         "failed" | "error" | "offline" | "gone" | "lost" => "31",
         "hidden" | "unknown" => "2",
         _ => "0",

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::json;
-use wireloom_dbus::StreamInfo;
+use wireloom_dbus::{RouteInfo, StreamInfo};
 
 use crate::client;
 use crate::failure::Failure;
 use crate::list::format_of;
 use crate::output::Output;
+use crate::route::title;
 
 #[derive(Debug, clap::Args)]
 pub struct Watch {
@@ -23,6 +24,7 @@ impl Watch {
         let bus = client::connect().await?;
         let end = self.timeout.map(|seconds| tokio::time::Instant::now() + Duration::from_secs(seconds));
         let mut seen: BTreeMap<String, StreamInfo> = BTreeMap::new();
+        let mut routes: BTreeMap<String, RouteInfo> = BTreeMap::new();
         let mut manager = String::new();
         loop {
             // Half a second late is early enough for eyes, and what was missed in between is not a change.
@@ -47,12 +49,37 @@ impl Watch {
             for (_, stream) in seen.iter().filter(|(id, _)| !now.contains_key(*id)) {
                 self.print(output, "left", &stream.alias, "gone", "")?;
             }
+            routes = self.routes(output, routes, snapshot.routes)?;
             seen = now;
             if end.is_some_and(|end| end <= tokio::time::Instant::now()) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+    }
+
+    /// Prints what changed of the routes; answers how they are now.
+    fn routes(
+        &self,
+        output: &Output,
+        seen: BTreeMap<String, RouteInfo>,
+        now: Vec<RouteInfo>,
+    ) -> Result<BTreeMap<String, RouteInfo>, Failure> {
+        let now: BTreeMap<_, _> = now.into_iter().map(|route| (route.id.clone(), route)).collect();
+        for (id, route) in &now {
+            let event = match seen.get(id) {
+                None => "connected",
+                Some(old) if old.state != route.state || old.channels.len() != route.channels.len() => {
+                    "route"
+                }
+                Some(_) => continue,
+            };
+            self.print(output, event, &title(route), &route.state, &route.state_text)?;
+        }
+        for (_, route) in seen.iter().filter(|(id, _)| !now.contains_key(*id)) {
+            self.print(output, "removed", &title(route), "gone", "")?;
+        }
+        Ok(now)
     }
 
     fn print(

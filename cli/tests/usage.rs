@@ -12,9 +12,16 @@ fn wireloom(arguments: &[&str]) -> Output {
 
 #[test]
 fn without_an_agent_it_says_how_to_start_one() {
-    for arguments in
-        [&["list"][..], &["clock"], &["show", "Drums"], &["why", "Drums"], &["stream", "create", "Drums"]]
-    {
+    for arguments in [
+        &["list"][..],
+        &["clock"],
+        &["show", "Drums"],
+        &["why", "Drums"],
+        &["connect", "a", "b"],
+        &["routes"],
+        &["preset", "list"],
+        &["stream", "create", "Drums"],
+    ] {
         let output = wireloom(arguments);
         assert_eq!(output.status.code(), Some(4), "{arguments:?}");
         assert!(output.stdout.is_empty());
@@ -25,7 +32,14 @@ fn without_an_agent_it_says_how_to_start_one() {
 
 #[test]
 fn wrong_usage_is_status_2() {
-    for arguments in [&[][..], &["list", "chairs"], &["stream", "create"], &["list", "--wait", "0"]] {
+    for arguments in [
+        &[][..],
+        &["list", "chairs"],
+        &["stream", "create"],
+        &["list", "--wait", "0"],
+        &["connect", "a"],
+        &["connect", "a", "b", "--map", "0:1"],
+    ] {
         assert_eq!(wireloom(arguments).status.code(), Some(2), "{arguments:?}");
     }
 }
@@ -39,9 +53,22 @@ fn completions_and_manual_name_every_command() {
         assert!(output.status.success());
         String::from_utf8_lossy(&output.stdout).into_owned()
     });
-    for command in
-        ["list", "show", "why", "doctor", "watch", "stream", "clock", "interface", "inspect", "completions"]
-    {
+    for command in [
+        "list",
+        "show",
+        "why",
+        "doctor",
+        "connect",
+        "disconnect",
+        "routes",
+        "preset",
+        "watch",
+        "stream",
+        "clock",
+        "interface",
+        "inspect",
+        "completions",
+    ] {
         assert!(help.contains(&format!("  {command} ")), "--help: {command}");
         assert!(manual.contains(command), "manual: {command}");
         assert!(scripts.iter().all(|script| script.contains(command)), "completions: {command}");
