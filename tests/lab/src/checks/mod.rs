@@ -13,9 +13,11 @@ mod network;
 mod oat;
 mod oat_route;
 mod offset_noise;
+mod other_media;
 mod panic;
 mod patchbays;
 mod peers;
+mod quiet;
 mod ravenna;
 mod realtime;
 mod receive;
@@ -148,6 +150,16 @@ pub const CHECKS: &[Check] = &[
         name: "restarts",
         about: "agent, clock service and PipeWire die and come back",
         run: restarts::run,
+    },
+    Check {
+        name: "quiet",
+        about: "an agent that comes back and hears no announcement keeps what plays",
+        run: quiet::run,
+    },
+    Check {
+        name: "other-media",
+        about: "a stream that changes its format goes on in its node; keep-alives leave the media port",
+        run: other_media::run,
     },
     Check {
         name: "crowd",
