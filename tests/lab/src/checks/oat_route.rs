@@ -61,9 +61,10 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let beside = scene.program_beside(products, &output)?;
     scene.unlink(&output, &input)?;
     let seen = scene.made_elsewhere(&leader, &output, &input)?;
+    let sent = scene.program_to_device(products, &input)?;
     Ok(format!(
         "{played} samples from device to device and no packet here; {beside} samples of the same output here; \
-         made elsewhere, a link after {:.1} s, gone after {:.1} s",
+         made elsewhere, a link after {:.1} s, gone after {:.1} s; {sent} samples of a program here to the device",
         seen.0.as_secs_f32(),
         seen.1.as_secs_f32()
     ))
@@ -151,6 +152,13 @@ impl Scene<'_> {
             }
         }
         anyhow::bail!("what another controller did was seen after {worst:?}, more than {SEEN_WITHIN:?}")
+    }
+
+    /// A program here plays to the mixer, which is told to listen to what this computer sends it.
+    fn program_to_device(&mut self, products: &Products, input: &GraphNode) -> anyhow::Result<u64> {
+        let (_player, player) = self.graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
+        self.graph.link(&player, input)?;
+        self.play_frames(RECORDED)
     }
 
     fn until_links(&self, output: &GraphNode, input: &GraphNode, count: usize) -> anyhow::Result<Duration> {
