@@ -193,3 +193,60 @@ fn servers_of_nonsense_are_borne_and_a_taken_port_is_said() {
         assert_eq!(world.snapshot().await.streams.iter().filter(|it| it.origin == "own").count(), 1);
     });
 }
+
+#[test]
+fn withdrawing_one_session_leaves_the_others() {
+    world::run("withdrawing_one_session_leaves_the_others", async || {
+        let mut world = World::new().await;
+        world.start_agent().await;
+        let browser = ServiceDaemon::new().expect("a browser");
+        browser.disable_interface(IfKind::All).expect("taken");
+        browser.enable_interface("veth0").expect("taken");
+        let found = browser.browse(SESSION_TYPE).expect("browses");
+        let mut paths = Vec::new();
+        for name in ["Drums", "Keys"] {
+            paths.push(world.manager().await.create_stream(name, 2, HashMap::new()).await.expect("creates"));
+        }
+        // A withdrawal takes the addresses of the session's host with it: no two share one.
+        let hosts = std::cell::RefCell::new(std::collections::BTreeMap::new());
+        let next = async || {
+            let event = tokio::time::timeout(Duration::from_secs(40), found.recv_async()).await;
+            match event.expect("in time").expect("the browser runs") {
+                mdns_sd::ServiceEvent::ServiceResolved(service) => {
+                    hosts.borrow_mut().insert(service.host.clone(), service.fullname.clone());
+                    Some((service.fullname, true))
+                }
+                mdns_sd::ServiceEvent::ServiceRemoved(_, name) => Some((name, false)),
+                _ => None,
+            }
+        };
+        let is_of = |full_name: &str, name: &str| full_name.contains(&format!(" {name}._rtsp."));
+        let mut there = std::collections::BTreeSet::new();
+        while there.len() < 2 {
+            match next().await {
+                Some((name, true)) => drop(there.insert(name)),
+                Some((name, false)) => panic!("{name} went"),
+                None => {}
+            }
+        }
+        assert_eq!(hosts.borrow().len(), 2, "{hosts:?}");
+        let drums =
+            wireloom_dbus::StreamProxy::builder(&world.connection).path(paths.remove(0)).build().await;
+        drums.expect("a proxy").remove(HashMap::new()).await.expect("removes");
+        loop {
+            if let Some((name, false)) = next().await {
+                assert!(is_of(&name, "Drums"), "{name} went as well");
+                break;
+            }
+        }
+        // What is said after that comes after what would have been said of the other.
+        world.manager().await.create_stream("Bass", 2, HashMap::new()).await.expect("creates");
+        loop {
+            match next().await {
+                Some((name, true)) if is_of(&name, "Bass") => break,
+                Some((name, false)) => assert!(is_of(&name, "Drums"), "{name} went as well"),
+                _ => {}
+            }
+        }
+    });
+}

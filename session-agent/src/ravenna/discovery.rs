@@ -1,6 +1,7 @@
 //! DNS-SD by the crate mdns-sd, which shares port 5353 with a running Avahi.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr};
 
 use mdns_sd::{DaemonEvent, IfKind, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
@@ -49,10 +50,7 @@ impl Discovery {
         daemon.enable_interface(kinds(&interfaces))?;
         let changes = daemon.monitor()?;
         let sessions = daemon.browse(SESSION_TYPE)?;
-        // A name of its own: Avahi keeps the computer's name for itself.
-        let label: String =
-            host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let host = format!("{}-wireloom.local.", label.trim_matches('-'));
+        let host = host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         Ok(Self { daemon, sessions, changes, interfaces, registered: BTreeMap::new(), host })
     }
 
@@ -96,7 +94,7 @@ impl Discovery {
                 let mut info = ServiceInfo::new(
                     kind,
                     name.as_str(),
-                    &self.host,
+                    &self.host_of(name),
                     address,
                     how.port,
                     None::<HashMap<String, String>>,
@@ -107,6 +105,14 @@ impl Discovery {
         }
         self.registered = wanted;
         Ok(())
+    }
+
+    /// The host name of one service. Avahi keeps the computer's own name for itself; and each service has another,
+    /// because withdrawing a service withdraws the addresses of its host as well.
+    fn host_of(&self, name: &InstanceName) -> String {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        format!("{}-{:08x}.local.", self.host.trim_matches('-'), hasher.finish() >> 32)
     }
 
     /// Waits for the next finding. Cancel safe.

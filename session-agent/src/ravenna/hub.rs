@@ -167,8 +167,9 @@ impl Hub {
             }
             Found::Gone(name) => self.lose(&name).await,
             Found::Renamed(old, new) => {
-                info!("the RAVENNA name \"{old}\" is taken in this network: using \"{new}\"");
-                self.renamed.insert(old, new);
+                if self.renamed.insert(old.clone(), new.clone()).as_ref() != Some(&new) {
+                    info!("the RAVENNA name \"{old}\" is taken in this network: using \"{new}\"");
+                }
                 self.tell_own();
                 Ok(())
             }
