@@ -15,6 +15,7 @@ mod list;
 mod output;
 mod preset;
 mod route;
+mod selftest;
 mod show;
 mod stream;
 mod watch;
@@ -55,6 +56,8 @@ enum Command {
     /// Save and recall routes
     #[command(subcommand)]
     Preset(preset::Preset),
+    /// Send a signal through this computer's network stack and say whether every sample comes back, and how late
+    Selftest(selftest::Selftest),
     /// Print what changes, until interrupted
     Watch(watch::Watch),
     /// Make, add and remove streams
@@ -90,6 +93,7 @@ fn main() -> ExitCode {
         Command::Disconnect(disconnect) => client::block_on(disconnect.run(&output)),
         Command::Routes => client::block_on(route::routes(&output)),
         Command::Preset(preset) => client::block_on(preset.run(&output)),
+        Command::Selftest(selftest) => client::block_on(selftest.run(&output)),
         Command::Watch(watch) => client::block_on(watch.run(&output)),
         Command::Stream(stream) => client::block_on(stream.run(&output)),
         Command::Clock(clock) => client::block_on(clock.run(&output)),

@@ -62,6 +62,7 @@ fn completions_and_manual_name_every_command() {
         "disconnect",
         "routes",
         "preset",
+        "selftest",
         "watch",
         "stream",
         "clock",

@@ -15,6 +15,7 @@ const PACKAGES: &[&str] = &[
     "wireloom-clock-daemon",
     "wireloom-session-agent",
     "wireloom-cli",
+    "wireloom-selftest",
     "wireloom-interop",
     "wireloom-oat-device",
 ];

@@ -24,6 +24,7 @@ mod receive;
 mod reload;
 mod restarts;
 mod route_links;
+mod selftest;
 mod silence;
 mod sound_card;
 mod stock;
@@ -180,6 +181,11 @@ pub const CHECKS: &[Check] = &[
         name: "patchbays",
         about: "pw-link, JACK and qpwgraph's window start and stop the sound of the network",
         run: patchbays::run,
+    },
+    Check {
+        name: "selftest",
+        about: "a computer hears every sample of its own network stack, and says how late",
+        run: selftest::run,
     },
     Check { name: "why", about: "each fault that silences a stream is said for what it is", run: why::run },
 ];
