@@ -1,6 +1,7 @@
 //! What the lab checks, one entry a feature; each runs in a studio of its own.
 
 mod clock;
+mod connect;
 mod crowd;
 mod desktop;
 mod discovery;
@@ -119,6 +120,11 @@ pub const CHECKS: &[Check] = &[
         name: "oat-route",
         about: "two devices play each other by a link, and no packet comes here",
         run: oat_route::run,
+    },
+    Check {
+        name: "connect",
+        about: "wireloom connect makes a kept route to an application, disconnect ends it",
+        run: connect::run,
     },
     Check {
         name: "realtime",
