@@ -1,6 +1,8 @@
 //! `cargo xtask demo`: a network that exists only for this, with a clock that is 80 ppm off, streams of a sender that we
 //! did not write, announced by SAP, heard by the agent, nodes in PipeWire, recorded there by an ordinary client; then
-//! the recording against what was sent.
+//! the recording against what was sent. Beside them two devices, of which one plays the other because pw-link drew it.
+
+mod devices;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -19,6 +21,7 @@ use wireloom_lab::{
     clock_differences,
 };
 
+use self::devices::{Devices, Route};
 use crate::packages::Use;
 use crate::steps::Steps;
 use crate::{lab, products, setup};
@@ -68,6 +71,7 @@ pub fn run_inside(keep: bool, products: PathBuf) -> anyhow::Result<()> {
 fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::Result<()> {
     let (clockroom, stage) = (studio.host("clockroom")?, studio.host("stage")?);
     let computer = studio.host("computer")?;
+    let (synth, mixer) = (studio.host("synth")?, studio.host("mixer")?);
 
     let waiting =
         spinner("starting a clock, 80 ppm fast, and a computer with PipeWire, agent and clock service");
@@ -76,10 +80,12 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
     let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), options)?;
     let mut follower = Clock::follower(&computer, products, 0)?;
     let mut agent = Agent::start(&computer, products, &format!("latency-frames = {LATENCY}\n"))?;
+    let mut devices = Devices::start(&synth, &mixer, products)?;
     waiting.finish_and_clear();
     let waiting = spinner("waiting for the computer to lock to the network's clock");
     leader.wait_for(LineState::Leader, SOON)?;
     let line = follower.wait_for(LineState::Locked, LOCK)?;
+    let (output, input) = devices.nodes(&graph, &mut agent)?;
     waiting.finish_and_clear();
 
     let waiting = spinner("starting GStreamer as sender of two announced streams, waiting for their nodes");
@@ -106,12 +112,21 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
     }
     senders.iter_mut().try_for_each(PacedSender::is_alive)?;
     announcers.iter_mut().try_for_each(Process::is_alive)?;
-    println!("{}", table(&streams, &receptions));
+    let route = devices.route(&graph, &output, &input)?;
+    println!("{}", table(&streams, &receptions, &route));
     println!("Streams found     {} of {} announced", found.len(), streams.len());
+    println!(
+        "Route             {} to {}, drawn by pw-link: {} media packets came to this computer",
+        devices::OUTPUT,
+        devices::INPUT,
+        route.packets_here
+    );
     println!("Clock             {}", clock_sentence(&follower, &leader)?);
     for ((name, _), reception) in streams.iter().zip(&receptions) {
         ensure!(reception.comparison.is_exact(), "{name}: {}", reception.comparison);
     }
+    ensure!(route.comparison.is_exact(), "the route between the devices: {}", route.comparison);
+    ensure!(route.packets_here == 0, "{} packets of the route came to this computer", route.packets_here);
     isolation::report("the audio was right")?;
     if keep {
         leave_up(&mut graph, &found, studio)?;
@@ -177,7 +192,7 @@ fn record(
     last.context("at least one try")
 }
 
-fn table(streams: &[(&str, RtpStream)], receptions: &[Reception]) -> Table {
+fn table(streams: &[(&str, RtpStream)], receptions: &[Reception], route: &Route) -> Table {
     let mut table = Table::new();
     table.load_style(presets::UTF8_HORIZONTAL_ONLY);
     table.set_header(["Stream", "Format", "Samples exact", "Wrong", "Gaps", "Latency"]);
@@ -192,6 +207,15 @@ fn table(streams: &[(&str, RtpStream)], receptions: &[Reception]) -> Table {
             format!("{} samples, {:.1} ms", reception.latency, f64::from(reception.latency) / 48.0),
         ]);
     }
+    let found = &route.comparison;
+    table.add_row([
+        "Bass Synth to Mixer".to_owned(),
+        "L24 x 2".to_owned(),
+        found.matched.to_string(),
+        found.wrong.to_string(),
+        found.gaps.len().to_string(),
+        "not through here".to_owned(),
+    ]);
     for column in table.column_iter_mut().skip(2) {
         column.set_cell_alignment(CellAlignment::Right);
     }

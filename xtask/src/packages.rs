@@ -35,6 +35,7 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Studio, "pipewire", "the daemon that the module is loaded into"),
     package(Use::Studio, "pipewire-bin", "pw-link, pw-dump and pw-record: the client that records"),
     package(Use::Studio, "iproute2", "ip: network namespaces and virtual cables of the studio"),
+    package(Use::Studio, "tcpdump", "counts packets, to see that none passes where none must"),
     package(Use::Studio, "gstreamer1.0-tools", "a sender and receiver that we did not write"),
     package(Use::Studio, "gstreamer1.0-plugins-base", "... its raw audio parser"),
     package(Use::Studio, "gstreamer1.0-plugins-good", "... its RTP and UDP elements"),

@@ -168,6 +168,14 @@ impl<'a> PipeWire<'a> {
         Ok(objects.iter().filter(|object| object["type"] == "PipeWire:Interface:Link").cloned().collect())
     }
 
+    /// How many links lead from one node to another, of whichever kind.
+    pub fn links_between(&self, output: &GraphNode, input: &GraphNode) -> anyhow::Result<usize> {
+        let joins = |link: &Value| {
+            link["info"]["output-node-id"] == output.id && link["info"]["input-node-id"] == input.id
+        };
+        Ok(self.links()?.iter().filter(|link| joins(link)).count())
+    }
+
     /// Waits for the node with this `node.name` and at least `outputs` and `inputs` ports.
     pub fn wait_for_node(
         &mut self,

@@ -8,10 +8,9 @@ use wireloom_clock_page::LineState;
 
 use crate::agent::Agent;
 use crate::clock::Clock;
-use crate::host::Host;
+use crate::oat_device::OatDevice;
 use crate::peers::RtpStream;
 use crate::pipewire::PipeWireOptions;
-use crate::process::Process;
 use crate::products::Products;
 use crate::scene;
 use crate::studio::Studio;
@@ -41,23 +40,30 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     for follower in &mut followers {
         follower.wait_for(LineState::Locked, LOCK)?;
     }
-    let mut synth =
-        device(&stage, products, "syntee-a3f2", &["--name", "Bass Synth", "--output", "Out 1-2:2"])?;
+    let mut synth = OatDevice::start(
+        &stage,
+        products,
+        "syntee-a3f2",
+        &["--name", "Bass Synth", "--output", "Out 1-2:2"],
+    )?;
     let node = wait::until("the node of the device's stream", SOON, || {
         agent.process.is_alive()?;
         Ok(graph.node_with("media.name", "Bass Synth — Out 1-2")?.filter(|node| node.outputs.len() == 2))
     })?;
     let stream = RtpStream::standard(1, 2);
-    ensure!(!synth.log().contains("stream 1 to"), "the device sends to somebody although nothing is linked");
+    ensure!(
+        !synth.process.log().contains("stream 1 to"),
+        "the device sends to somebody although nothing is linked"
+    );
 
     for attempt in 1..=TRIES {
         let run = scene::record(products, &mut graph, &node, &stream, FRAMES, |_| {})?;
         let to = format!("stream 1 no more to {}", computer.address());
         wait::until("the end of the subscription", SOON, || {
-            synth.is_alive()?;
-            Ok((synth.log().matches(&to).count() == attempt).then_some(()))
+            synth.process.is_alive()?;
+            Ok((synth.process.log().matches(&to).count() == attempt).then_some(()))
         })?;
-        let log = synth.log();
+        let log = synth.process.log();
         ensure!(log.matches("Unsubscribed").count() == attempt, "a lease was not given back: {log}");
         ensure!(log.matches("stream 1 to").count() == attempt, "the flow stopped or was doubled: {log}");
         let found = &run.comparison;
@@ -70,19 +76,4 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         ensure!(found.wrong == 0 && found.slips.is_empty(), "{found}");
     }
     anyhow::bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
-}
-
-/// A simulated device with these ports.
-pub(super) fn device(
-    host: &Host,
-    products: &Products,
-    name: &str,
-    arguments: &[&str],
-) -> anyhow::Result<Process> {
-    let mut command = host.device_command(products.program("wireloom-oat-device"));
-    command.args(["--address", &host.address().to_string(), "--host", name]);
-    command.args(arguments).arg("--record").arg(host.directory());
-    let mut process = host.start(name, command)?;
-    process.says("ready", SOON)?;
-    Ok(process)
 }

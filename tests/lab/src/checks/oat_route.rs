@@ -3,20 +3,16 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use wireloom_clock_page::LineState;
-use wireloom_wanted::Encoding;
 
-use super::oat::device;
 use crate::agent::Agent;
 use crate::clock::Clock;
-use crate::comparison::Comparison;
 use crate::host::Host;
+use crate::oat_device::OatDevice;
 use crate::peers::RtpStream;
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
-use crate::process::Process;
 use crate::products::Products;
-use crate::recording::Recording;
 use crate::scene;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
@@ -50,9 +46,14 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     for follower in &mut followers {
         follower.wait_for(LineState::Locked, LOCK)?;
     }
-    let synth = device(&stage, products, "syntee-a3f2", &["--name", "Bass Synth", "--output", "Out 1-2:2"])?;
+    let synth = OatDevice::start(
+        &stage,
+        products,
+        "syntee-a3f2",
+        &["--name", "Bass Synth", "--output", "Out 1-2:2"],
+    )?;
     let ports = ["--name", "FOH", "--output", "Main:2", "--input", "In 1-2:2"];
-    let mixer = device(&desk, products, "mixtee-01b7", &ports)?;
+    let mixer = OatDevice::start(&desk, products, "mixtee-01b7", &ports)?;
     let mut scene = Scene { graph, agent, synth, mixer, stage: &stage, desk: &desk, computer: &computer };
 
     let output = scene.node("Bass Synth — Out 1-2", |node| node.outputs.len() == 2)?;
@@ -73,8 +74,8 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 struct Scene<'a> {
     graph: PipeWire<'a>,
     agent: Agent,
-    synth: Process,
-    mixer: Process,
+    synth: OatDevice<'a>,
+    mixer: OatDevice<'a>,
     stage: &'a Host,
     desk: &'a Host,
     computer: &'a Host,
@@ -84,8 +85,8 @@ impl Scene<'_> {
     fn node(&mut self, name: &str, is_ready: impl Fn(&GraphNode) -> bool) -> anyhow::Result<GraphNode> {
         wait::until(&format!("the node {name}"), SOON, || {
             self.agent.process.is_alive()?;
-            self.synth.is_alive()?;
-            self.mixer.is_alive()?;
+            self.synth.process.is_alive()?;
+            self.mixer.process.is_alive()?;
             Ok(self.graph.node_with("media.name", name)?.filter(&is_ready))
         })
     }
@@ -98,9 +99,9 @@ impl Scene<'_> {
         capture.says("Capturing on", SOON)?;
         self.graph.link(output, input)?;
         let samples = self.play_frames(FRAMES)?;
-        let links = self.links(output, input)?;
+        let links = self.graph.links_between(output, input)?;
         ensure!(links == 2, "{links} links are in the graph, not two");
-        let log = self.synth.log();
+        let log = self.synth.process.log();
         ensure!(!log.contains(&format!("stream 1 to {}", self.computer.address())), "audio came here: {log}");
         let packets = capture.log().lines().filter(|line| line.trim().parse::<u64>().is_ok()).count();
         ensure!(packets == 0, "{packets} media packets reached this computer");
@@ -127,7 +128,7 @@ impl Scene<'_> {
             self.computer.run("pw-link", ["-d", &from.to_string(), &to.to_string()])?;
         }
         let over = format!("stream 1 no more to {}", self.desk.address());
-        self.synth.says(&over, SOON)
+        self.synth.process.says(&over, SOON)
     }
 
     /// Another controller tells the mixer what to play, and to stop; answers after how long each was seen here.
@@ -164,40 +165,15 @@ impl Scene<'_> {
     fn until_links(&self, output: &GraphNode, input: &GraphNode, count: usize) -> anyhow::Result<Duration> {
         let start = Instant::now();
         wait::until(&format!("{count} links between the devices"), SOON, || {
-            Ok((self.links(output, input)? == count).then_some(()))
+            Ok((self.graph.links_between(output, input)? == count).then_some(()))
         })?;
         Ok(start.elapsed())
     }
 
-    fn links(&self, output: &GraphNode, input: &GraphNode) -> anyhow::Result<usize> {
-        let joins = |link: &serde_json::Value| {
-            link["info"]["output-node-id"] == output.id && link["info"]["input-node-id"] == input.id
-        };
-        Ok(self.graph.links()?.iter().filter(|link| joins(link)).count())
-    }
-
     /// Waits until the mixer has played so many frames more, and compares them.
     fn play_frames(&mut self, frames: u64) -> anyhow::Result<u64> {
-        let file = self.desk.directory().join("In 1-2.l24");
-        let length = || std::fs::metadata(&file).map_or(0, |file| file.len());
-        let start = length() / 6;
-        let mut last = start;
-        while last < start + frames {
-            last = wait::until(&format!("the mixer playing beyond frame {last}"), SOON, || {
-                self.synth.is_alive()?;
-                self.mixer.is_alive()?;
-                let now = length() / 6;
-                Ok((now > last).then_some(now))
-            })?;
-        }
-        let bytes = std::fs::read(&file)?;
-        let (start, end) = (start as usize * 6, last as usize * 6);
-        let played = bytes.get(start..end).context("the file shrank")?;
-        let code = RtpStream::standard(1, 2).code();
-        let recording = Recording::from_network_bytes(played, Encoding::L24, 2);
-        let found =
-            Comparison::new(&code, &recording).context("the signal is not in what the mixer played")?;
-        ensure!(found.wrong == 0 && found.slips.is_empty(), "what the mixer played: {found}");
+        let synth = &mut self.synth;
+        let found = self.mixer.play("In 1-2", frames, |_| {}, || synth.process.is_alive())?;
         ensure!(found.gap_frames() < 24_000, "the mixer played mostly silence: {found}");
         Ok(found.matched)
     }
