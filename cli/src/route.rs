@@ -86,7 +86,7 @@ impl Disconnect {
         let bus = client::connect().await?;
         let snapshot = client::snapshot(&bus).await?;
         let route = self.find(&snapshot)?;
-        let path = ObjectPath::try_from(route.path.as_str()).map_err(zbus::Error::from)?;
+        let path = ObjectPath::try_from(route.path.as_str())?;
         let manager = ManagerProxy::new(&bus).await?;
         let plan = manager.disconnect(&path, map_of(&self.map), dry(self.dry_run)).await?;
         if self.dry_run {

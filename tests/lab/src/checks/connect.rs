@@ -112,7 +112,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     wait_for_routes(&computer, products, 0)?;
     drop(recorder);
     let recorder = graph.recorder(products, APPLICATION, 2)?;
-    wait::until("the application in the graph", SOON, || Ok(graph.node(APPLICATION)?))?;
+    wait::until("the application in the graph", SOON, || graph.node(APPLICATION))?;
     process.is_alive()?;
     ensure!(links(&graph)? == 0, "a link that a user removed came back");
     drop(recorder);
