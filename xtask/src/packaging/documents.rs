@@ -11,7 +11,7 @@ use crate::cargo::root;
 const WITH_TESTS: &[&str] = &["ARCHITECTURE.md"];
 /// Where tests are.
 const SOURCES: &[&str] =
-    &["crates", "pw-module", "session-agent", "clock-daemon", "dbus", "cli", "tests", "xtask"];
+    &["crates", "pw-module", "session-agent", "clock-daemon", "dbus", "cli", "selftest", "tests", "xtask"];
 
 /// Every test that a document names exists, and so does every file; versions are the same everywhere.
 ///
