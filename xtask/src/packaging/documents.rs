@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::ensure;
-use wireloom_lab::checks::CHECKS;
+use wireloom_lab::checks::find;
 
 use super::read;
 use crate::cargo::root;
@@ -31,10 +31,7 @@ pub fn check() -> anyhow::Result<String> {
                 ensure!(functions.contains(name), "{document}: there is no test {name}");
                 count += 1;
             } else if let Some(check) = name.strip_prefix("lab ") {
-                ensure!(
-                    CHECKS.iter().any(|known| known.name == check),
-                    "{document}: the lab has no check {check}"
-                );
+                ensure!(find(check).is_some(), "{document}: the lab has no check {check}");
                 count += 1;
             } else if name.contains('/') && !name.starts_with(['/', '~']) && !name.contains([' ', '<', '*']) {
                 ensure!(root().join(name).exists(), "{document}: there is no {name}");
