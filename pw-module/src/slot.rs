@@ -163,11 +163,11 @@ impl Slot {
             || old.media.rate != wanted.media.rate
             || old.media.samples_per_packet != wanted.media.samples_per_packet
             || old.media.payload_type != wanted.media.payload_type
-            || old.media.ssrc != wanted.media.ssrc
             || old.legs != wanted.legs
             || old.dscp != wanted.dscp
             || old.announced != wanted.announced
-            || (wanted.direction == Direction::Transmit && old.media.offset != wanted.media.offset);
+            || (wanted.direction == Direction::Transmit
+                && (old.media.offset != wanted.media.offset || old.media.ssrc != wanted.media.ssrc));
         let clock = (wanted.clock, wanted.media.offset);
         let latency = (old.latency != wanted.latency).then_some(wanted.latency);
         self.wanted = wanted;

@@ -53,11 +53,9 @@ fn node(arguments: &Arguments, direction: Direction) -> Node {
             ssrc: None,
         },
         legs: vec![Leg {
-            address: GROUP.into(),
-            port: PORT,
-            source: None,
             interface: Some(arguments.interface.clone()),
             ttl: Some(1),
+            ..Leg::to(GROUP.into(), PORT)
         }],
         // Sender and receiver are one computer: whatever drives the graph, it is one clock.
         clock: ClockRelation::Same,

@@ -1,6 +1,6 @@
 use alloc::{string::String, vec, vec::Vec};
 
-use wireloom_units::Samples;
+use wireloom_units::{Samples, Ssrc};
 
 use crate::{
     Allow, Delivery, Leg, MediaClock, Origin, Reason, Stream, Vendor,
@@ -50,6 +50,7 @@ pub(crate) fn read_section(
         channels,
         payload_type: chosen.payload_type,
         payload_type_doubtful: chosen.doubtful,
+        ssrc: read_ssrc(scope, notes),
         ptime: time.declared,
         samples_per_packet: time.frames,
         max_samples_per_packet: time.max_frames,
@@ -166,6 +167,23 @@ fn split_sources(scope: Scope<'_>, leg: Leg) -> Vec<Leg> {
     }
     let of_source = |&source| Leg { sources: vec![source], near: Some(source), ..leg.clone() };
     leg.sources.iter().map(of_source).collect()
+}
+
+/// The one SSRC that the `ssrc` lines of the section are about; each of several attributes has a line of its own.
+fn read_ssrc(scope: Scope<'_>, notes: &mut Notes) -> Option<Ssrc> {
+    let mut found = None;
+    for (line, value) in scope.own.attributes("ssrc") {
+        let Some(ssrc) = value.split_whitespace().next().and_then(|number| number.parse().ok()).map(Ssrc)
+        else {
+            notes.add(line.number, Finding::Ssrc);
+            return None;
+        };
+        if found.is_some_and(|known| known != ssrc) {
+            return None;
+        }
+        found = Some(ssrc);
+    }
+    found
 }
 
 /// Wanted and unwanted senders of a destination, by the filters of the nearest section that has one for it.

@@ -101,6 +101,9 @@ pub(crate) fn join_legs(readings: Vec<(Option<u16>, Stream)>, notes: &mut Notes)
         if first.payload_type != reading.payload_type {
             notes.add(line, Finding::LegPayloadType);
         }
+        if reading.ssrc.is_some() && reading.ssrc != first.ssrc {
+            first.ssrc = None; // legs that do not share one (RFC 7104 §4.2)
+        }
         for leg in reading.legs {
             let path = |leg: &crate::Leg| (leg.address, leg.port, leg.sources.clone());
             if first.legs.iter().any(|known| path(known) == path(&leg)) {

@@ -32,11 +32,14 @@ impl SourceFilter {
             text => Some(parse_ip(without_suffix(text), &mut note).ok()?),
         };
         let mut sources = Vec::new();
-        for field in fields.take(MAX_SOURCES) {
+        for field in fields.by_ref().take(MAX_SOURCES) {
             match parse_ip(without_suffix(field), &mut note) {
                 Ok(source) if !source.is_multicast() && !source.is_unspecified() => sources.push(source),
                 _ => note(Finding::SourceFilter),
             }
+        }
+        if fields.next().is_some() {
+            note(Finding::TooManySources);
         }
         (!sources.is_empty()).then_some(Self { include, destination, sources })
     }
@@ -61,6 +64,11 @@ mod tests {
         assert_eq!(filter.sources, ["192.0.2.1", "192.0.2.2"].map(ip));
         let filter = parse("EXCL IN * * desk.local 2001:db8::1").expect("usable");
         assert!(!filter.include && filter.destination.is_none() && filter.sources == [ip("2001:db8::1")]);
+        let mut notes = Vec::new();
+        let nine = "excl IN IP4 * 192.0.2.1 192.0.2.2 192.0.2.3 192.0.2.4 192.0.2.5 192.0.2.6 192.0.2.7 192.0.2.8 \
+                    192.0.2.9";
+        let filter = SourceFilter::parse(nine, |finding| notes.push(finding)).expect("usable");
+        assert_eq!((filter.sources.len(), &*notes), (MAX_SOURCES, &[Finding::TooManySources][..]));
         for value in [
             "",
             "incl",

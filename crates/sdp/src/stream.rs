@@ -4,7 +4,7 @@ use core::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use wireloom_units::{Channels, Nanos, Rate, Samples};
+use wireloom_units::{Channels, Nanos, Rate, Samples, Ssrc};
 
 use crate::{Encoding, MediaClock, Origin, OurClock, RefClk, Relation, Symbol, compare};
 
@@ -35,6 +35,8 @@ pub struct Stream {
     pub payload_type: u8,
     /// `m=` and `rtpmap` disagree about the payload type: the packets decide.
     pub payload_type_doubtful: bool,
+    /// The SSRC of the packets, when exactly one is named (`a=ssrc`, RFC 5576 §4.1).
+    pub ssrc: Option<Ssrc>,
     /// The packet time as declared; `None` when missing or unusable. Packets decide.
     pub ptime: Option<Nanos>,
     /// Frames in a packet: from `ptime`, else `framecount`, else 1 ms.

@@ -127,6 +127,10 @@ findings! {
     SourceFilter => "source filter is not understood, ignored",
     /// A `source-filter` for another destination.
     SourceFilterElsewhere => "source filter names another destination, ignored",
+    /// A `source-filter` with more than eight senders.
+    TooManySources => "more than 8 sources in the filter, the rest is ignored",
+    /// An `ssrc` line without a number of 32 bits.
+    Ssrc => "SSRC is not a number from 0 to 4294967295, ignored",
     /// `group:DUP` names a `mid` that no section has.
     GroupMemberMissing => "group names a section that is not there",
     /// More than four legs.

@@ -36,6 +36,37 @@ fn every_description_is_read_as_expected() {
 }
 
 #[test]
+fn an_ssrc_is_known_when_exactly_one_is_named() {
+    let text = |lines: [&str; 2]| {
+        let leg = |number: u8, line: &str| {
+            format!(
+                "m=audio 5004 RTP/AVP 98\r\nc=IN IP4 239.69.{number}.1/32\r\na=mid:{number}\r\n\
+                 a=rtpmap:98 L24/48000/2\r\na=ptime:1\r\n{line}"
+            )
+        };
+        let head = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=Stage\r\nt=0 0\r\na=group:DUP 1 2\r\n";
+        format!("{head}{}{}", leg(1, lines[0]), leg(2, lines[1]))
+    };
+    let (five, six) = ("a=ssrc:5 cname:x\r\n", "a=ssrc:6\r\n");
+    for (lines, ssrc, warned) in [
+        (["", ""], None, false),
+        ([five, five], Some(5), false),
+        ([five, ""], Some(5), false),
+        (["a=ssrc:5 cname:x\r\na=ssrc:5 label:y\r\n", five], Some(5), false),
+        ([five, six], None, false),
+        (["a=ssrc:5 cname:x\r\na=ssrc:6 cname:x\r\n", ""], None, false),
+        (["a=ssrc:4294967296 cname:x\r\n", ""], None, true),
+        (["a=ssrc:\r\n", ""], None, true),
+    ] {
+        let parsed = read(text(lines).as_bytes()).expect("readable");
+        assert_eq!((parsed.streams.len(), parsed.streams[0].legs.len()), (1, 2), "{lines:?}");
+        assert_eq!(parsed.streams[0].ssrc.map(|ssrc| ssrc.0), ssrc, "{lines:?}");
+        let is_about = |warning: &&wireloom_sdp::Warning| warning.to_string().contains("SSRC");
+        assert_eq!(parsed.warnings.iter().find(is_about).is_some(), warned, "{lines:?}");
+    }
+}
+
+#[test]
 fn every_line_survives_parsing_and_emitting() {
     for (name, path) in vectors() {
         let (document, _) = Document::parse(&fs::read(&path).expect("readable"));
@@ -90,6 +121,9 @@ fn describe_stream(text: &mut String, stream: &Stream) {
     let Stream { encoding, rate, channels, payload_type, .. } = stream;
     let doubt = if stream.payload_type_doubtful { " doubtful" } else { "" };
     row(format!("  format {encoding}, {rate}, {channels}, payload type {payload_type}{doubt}"));
+    if let Some(ssrc) = stream.ssrc {
+        row(format!("  ssrc {ssrc}"));
+    }
     let declared = stream.ptime.map_or("undeclared".into(), |time| format!("{} ns", time.0));
     row(format!(
         "  packet {} (largest {}), {declared}, {} octets",

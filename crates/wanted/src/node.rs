@@ -113,7 +113,8 @@ pub struct Media {
     /// `mediaclk:direct` value: RTP timestamp minus media clock. Absent: learned (`aes67` 3.4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offset: Option<u32>,
-    /// Transmit only: the SSRC to send with; absent: random.
+    /// Transmit: the SSRC to send with; absent: random. Receive: the one that the description names (RFC 5576);
+    /// packets of another are taken too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ssrc: Option<u32>,
 }
@@ -149,12 +150,25 @@ pub struct Leg {
     /// Receive only: the one sender that is listened to (RFC 4570); any when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<IpAddr>,
+    /// Receive only: senders that are not listened to (RFC 4570 `excl`), at most [`Leg::MAX_EXCLUDED`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub excluded: Vec<IpAddr>,
     /// Name of the network interface; the routing table decides when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
     /// Transmit only: time to live (default 32).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ttl: Option<u8>,
+}
+
+impl Leg {
+    /// How many senders a leg can exclude; each costs every packet a comparison.
+    pub const MAX_EXCLUDED: usize = 8;
+
+    /// A leg of which only the destination is said.
+    pub const fn to(address: IpAddr, port: u16) -> Self {
+        Self { address, port, source: None, excluded: Vec::new(), interface: None, ttl: None }
+    }
 }
 
 /// How a stream's clock relates to the clock that drives the graph, as its description says (`aes67` 2.3).
@@ -230,6 +244,8 @@ pub enum Invalid {
     Legs(usize),
     /// A leg's port is 0.
     Port,
+    /// A leg excludes more than eight senders.
+    Excluded(usize),
     /// Payload type above 127.
     PayloadType(u8),
     /// More than 32 tokens in `direct`, or one longer than 64 bytes.
@@ -249,6 +265,7 @@ impl std::fmt::Display for Invalid {
             Self::NoFrames => f.write_str("a packet needs at least one frame"),
             Self::Legs(n) => write!(f, "a stream has at most 4 legs, not {n}"),
             Self::Port => f.write_str("port 0 cannot carry a stream"),
+            Self::Excluded(n) => write!(f, "a leg excludes at most {} senders, not {n}", Leg::MAX_EXCLUDED),
             Self::PayloadType(n) => write!(f, "a payload type is 0 to 127, not {n}"),
             Self::Direct => f.write_str("`direct` has at most 32 tokens of at most 64 bytes"),
             Self::Latency(n) => write!(f, "a latency class of {n} frames is longer than two seconds"),
@@ -326,6 +343,9 @@ impl Node {
         if self.legs.iter().any(|leg| leg.port == 0) {
             return Err(Invalid::Port);
         }
+        if let Some(leg) = self.legs.iter().find(|leg| leg.excluded.len() > Leg::MAX_EXCLUDED) {
+            return Err(Invalid::Excluded(leg.excluded.len()));
+        }
         if self.media.payload_type > 127 {
             return Err(Invalid::PayloadType(self.media.payload_type));
         }
@@ -369,6 +389,18 @@ mod tests {
     }
 
     #[test]
+    fn excluded_senders_are_written_only_where_there_are_some() {
+        let old = r#"{"address":"239.69.10.1","port":5004}"#;
+        let mut leg: Leg = serde_json::from_str(old).expect("a value of before there was the field");
+        assert_eq!(leg, Leg::to([239, 69, 10, 1].into(), 5004));
+        assert_eq!(serde_json::to_string(&leg).expect("serialises"), old);
+        leg.excluded.push([192, 0, 2, 66].into());
+        let text = serde_json::to_string(&leg).expect("serialises");
+        assert_eq!(text, r#"{"address":"239.69.10.1","port":5004,"excluded":["192.0.2.66"]}"#);
+        assert_eq!(serde_json::from_str::<Leg>(&text).expect("parses"), leg);
+    }
+
+    #[test]
     fn impossible_nodes_are_refused_in_words() {
         let refused = |change: fn(&mut Node), why: &str| {
             let mut node = example();
@@ -382,6 +414,10 @@ mod tests {
             "a packet of 25769803770 octets does not fit into a datagram",
         );
         refused(|n| n.media.rate = 0, "a rate is 1 to 768000 Hz, not 0");
+        refused(
+            |n| n.legs[0].excluded = vec![[192, 0, 2, 1].into(); 9],
+            "a leg excludes at most 8 senders, not 9",
+        );
         refused(|n| n.direct = vec![String::new(); 33], "`direct` has at most 32 tokens of at most 64 bytes");
         refused(|n| n.latency = 96_001, "a latency class of 96001 frames is longer than two seconds");
     }

@@ -25,6 +25,7 @@ mod ports;
 mod relay;
 pub(crate) mod rt_watch;
 mod socket;
+mod source_filter;
 mod timer;
 mod virtual_link;
 mod world_cell;

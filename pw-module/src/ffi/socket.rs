@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use wireloom_wanted::Leg;
 
+use super::source_filter;
+
 /// Datagrams that one system call takes or gives.
 pub(crate) const BATCH: usize = 32;
 /// The longest datagram that is read; jumbo frames carry up to 8960 octets of payload (ST 2110-10 MAXUDP).
@@ -59,8 +61,9 @@ impl MediaSocket {
         if leg.address.is_ipv4() {
             socket.set(libc::IPPROTO_IP, libc::IP_MULTICAST_ALL, &0_i32, "IP_MULTICAST_ALL")?;
         }
-        if let Some(IpAddr::V4(source)) = leg.source {
-            socket.accept_only(source)?;
+        let program = source_filter::program(leg);
+        if !program.is_empty() {
+            socket.filter(&program)?;
         }
         // Binding to the address keeps datagrams to other groups and addresses of this port out. An address that is
         // not this computer's (it changed since) can still be waited for on all of them.
@@ -179,17 +182,8 @@ impl MediaSocket {
         }
     }
 
-    /// Lets the kernel drop every datagram of another sender (classic BPF on the IPv4 source address).
-    fn accept_only(&self, source: Ipv4Addr) -> Result<(), JoinError> {
-        /// SKF_NET_OFF: offsets from here on count from the network header (linux/filter.h).
-        const NETWORK_HEADER: u32 = -0x10_0000_i32 as u32;
-        let step = |code, k, jt, jf| libc::sock_filter { code, jt, jf, k };
-        let program = [
-            step(0x20, NETWORK_HEADER + 12, 0, 0), // load the source address
-            step(0x15, u32::from(source), 0, 1),   // equal: go on, else skip one
-            step(0x06, u32::MAX, 0, 0),            // take it all
-            step(0x06, 0, 0, 0),                   // drop
-        ];
+    /// Lets the kernel decide by `program` which datagrams come through (classic BPF).
+    fn filter(&self, program: &[libc::sock_filter]) -> Result<(), JoinError> {
         let program = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
         self.set(libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program, "SO_ATTACH_FILTER")
     }
@@ -473,7 +467,7 @@ mod tests {
     fn leg() -> Leg {
         let probe = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
         let port = probe.local_addr().expect("bound").port();
-        Leg { address: Ipv4Addr::new(127, 0, 0, 2).into(), port, source: None, interface: None, ttl: None }
+        Leg::to(Ipv4Addr::new(127, 0, 0, 2).into(), port)
     }
 
     #[test]
@@ -504,14 +498,38 @@ mod tests {
     fn the_kernel_drops_other_senders() {
         let mut leg = leg();
         leg.source = Some(Ipv4Addr::new(127, 0, 0, 9).into());
-        let receiver = MediaSocket::receive(&leg, 100_000, false).expect("opens");
-        for (from, text) in [([127, 0, 0, 8], b"bad "), ([127, 0, 0, 9], b"good")] {
-            let sender = std::net::UdpSocket::bind((Ipv4Addr::from(from), 0)).expect("loopback");
-            sender.send_to(text, (leg.address, leg.port)).expect("sent");
+        assert_eq!(heard(&leg, &[8, 9, 10]), [9]);
+        leg.excluded = vec![Ipv4Addr::new(127, 0, 0, 9).into()];
+        assert!(heard(&leg, &[8, 9, 10]).is_empty(), "an exclusion stands above what is wanted");
+    }
+
+    #[test]
+    fn the_kernel_drops_excluded_senders() {
+        let mut leg = leg();
+        leg.excluded = [3, 4, 5, 6, 7, 8, 9, 10].map(|host| Ipv4Addr::new(127, 0, 0, host).into()).to_vec();
+        assert_eq!(leg.excluded.len(), Leg::MAX_EXCLUDED);
+        assert_eq!(heard(&leg, &[1, 3, 4, 6, 9, 10, 11]), [1, 11]);
+        let mut group = Leg::to(Ipv4Addr::new(239, 255, 77, 1).into(), leg.port);
+        group.excluded = leg.excluded;
+        group.interface = Some("lo".to_owned());
+        assert_eq!(heard(&group, &[1, 3, 4, 6, 9, 10, 11]), [1, 11]);
+    }
+
+    /// Which of the senders 127.0.0.N a receiver of `leg` hears, each having sent its number once.
+    fn heard(leg: &Leg, senders: &[u8]) -> Vec<u8> {
+        let receiver = MediaSocket::receive(leg, 100_000, false).expect("opens");
+        for host in senders {
+            let bound = std::net::UdpSocket::bind((Ipv4Addr::new(127, 0, 0, *host), 0)).expect("loopback");
+            let interface = interface_index(Some("lo")).expect("always there");
+            let sender =
+                MediaSocket { fd: bound.into(), leg: leg.clone(), interface, source_specific: false };
+            let way = mreqn(Ipv4Addr::UNSPECIFIED, interface);
+            sender.set(libc::IPPROTO_IP, libc::IP_MULTICAST_IF, &way, "IP_MULTICAST_IF").expect("set");
+            sender.send_to(&[*host], (leg.address, leg.port).into()).expect("sent");
         }
         let mut inbox = Inbox::new();
-        assert_eq!(inbox.fill(&receiver), 1);
-        assert_eq!(inbox.arrivals().next().expect("one").bytes, b"good");
+        inbox.fill(&receiver);
+        inbox.arrivals().flat_map(|arrival| arrival.bytes.to_vec()).collect()
     }
 
     #[test]

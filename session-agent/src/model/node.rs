@@ -52,7 +52,7 @@ pub fn of_stream(
             samples_per_packet: stream.samples_per_packet.0,
             payload_type: stream.payload_type,
             offset: stream.media_clock.offset(),
-            ssrc: None,
+            ssrc: stream.ssrc.map(|ssrc| ssrc.0),
         },
         legs: match asked_leg {
             Some(leg) => vec![leg],
@@ -76,15 +76,14 @@ pub fn of_stream(
 fn leg_of(leg: &wireloom_sdp::Leg, heard_on: Option<&InterfaceFacts>, interfaces: &[InterfaceFacts]) -> Leg {
     let near = leg.near.and_then(|near| interfaces.iter().find(|facts| facts.reaches(near)));
     Leg {
-        address: leg.address,
-        port: leg.port,
         // The module lets one sender through; of several named ones any may be the one that sends.
         source: match *leg.sources {
             [only] => Some(only),
             _ => None,
         },
+        excluded: leg.excluded.iter().copied().take(Leg::MAX_EXCLUDED).collect(),
         interface: near.or(heard_on).map(|facts| facts.name.clone()),
-        ttl: None,
+        ..Leg::to(leg.address, leg.port)
     }
 }
 

@@ -51,11 +51,9 @@ impl Model {
             return Err("This computer has no address in the network of its sender.".to_owned());
         };
         let leg = Leg {
-            address: local.into(),
-            port: self.port_for(id),
             source: Some(sender),
             interface: Some(facts.name.clone()),
-            ttl: None,
+            ..Leg::to(local.into(), self.port_for(id))
         };
         Ok((leg, open_way(ask.sender)))
     }

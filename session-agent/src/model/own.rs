@@ -272,13 +272,7 @@ fn node_of(own: &SavedOwn) -> Node {
             offset: Some(0),
             ssrc: Some(own.ssrc),
         },
-        legs: vec![Leg {
-            address: own.address.into(),
-            port: own.port,
-            source: None,
-            interface: None,
-            ttl: Some(own.ttl),
-        }],
+        legs: vec![Leg { ttl: Some(own.ttl), ..Leg::to(own.address.into(), own.port) }],
         clock: ClockRelation::Other, // as an announcement without a grandmaster says
         latency: 144,
         show: Show::Patchbay,

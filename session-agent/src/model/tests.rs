@@ -235,6 +235,23 @@ fn a_stream_that_names_several_senders_is_not_bound_to_the_first() {
 }
 
 #[test]
+fn the_node_carries_what_the_description_says_of_senders_and_packets() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let excluded = "a=source-filter: excl IN IP4 * 192.0.2.66 192.0.2.67\r\n";
+    bench.hear(&(sdp(4001, 21, "Stage 1", 1) + excluded + "a=ssrc:4275878552 cname:stage\r\n"));
+    bench.hear(&(sdp(4002, 21, "Stage 2", 2) + "a=ssrc:1 cname:stage\r\na=ssrc:2 cname:stage\r\n"));
+    let node = |name: &str| {
+        let nodes = bench.nodes();
+        nodes.iter().find(|(_, node)| node.text.name == name).expect("has a node").1.clone()
+    };
+    assert_eq!(node("Stage 1").legs[0].excluded, [66, 67].map(|host| IpAddr::from([192, 0, 2, host])));
+    assert_eq!(node("Stage 1").media.ssrc, Some(4_275_878_552));
+    assert!(node("Stage 2").legs[0].excluded.is_empty());
+    assert_eq!(node("Stage 2").media.ssrc, None, "of two any may be the one that is received");
+}
+
+#[test]
 fn what_strangers_call_themselves_does_not_fill_the_saved_state() {
     let mut bench = Bench::new(Saved::default());
     let long = |number: u32| {

@@ -221,11 +221,9 @@ impl Model {
         node.media.offset = Some(0);
         node.media.ssrc = Some(slot.ssrc);
         node.legs = vec![Leg {
-            address: slot.address.into(),
-            port: slot.port,
-            source: None,
             interface: Some(facts.name),
             ttl: Some(slot.ttl),
+            ..Leg::to(slot.address.into(), slot.port)
         }];
         let Ok(description) = describe::own(slot, address, refclk) else { return };
         let Ok(sdp) = wireloom_sdp::write(&description, describe::flavour(slot)) else { return };
