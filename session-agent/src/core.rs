@@ -35,8 +35,8 @@ const INTERFACE_LOOK: Duration = Duration::from_secs(10);
 const WORLD_EVERY: Nanos = Nanos::from_millis(50);
 /// What nobody is told of, such as when an announcement was heard last, is at most so old.
 const WORLD_AGE: Nanos = Nanos::from_secs(1);
-/// After its work the core rests for so many times as long before it listens to the network again: whoever floods us
-/// gets a third of our time, and those who ask on the bus the rest.
+/// After its work the core rests for so many times as long before it listens to the network and the graph again:
+/// whoever floods us gets a third of our time, and those who ask on the bus the rest. What comes meanwhile is one batch.
 const REST: u64 = 2;
 /// But never longer, so that an announcement is soon a node.
 const LONGEST_REST: Nanos = Nanos::from_millis(200);
@@ -81,7 +81,7 @@ pub struct Driver {
     pub world_due: Option<Nanos>,
     /// No other world is made before, unless somebody waits for it.
     pub world_from: Nanos,
-    /// Announcements are not looked at before.
+    /// Network and graph are not looked at before.
     pub rest_until: Nanos,
 }
 
@@ -108,7 +108,8 @@ impl Driver {
                         self.answer(request, &ends);
                     }
                 }
-                Some(event) = ends.graph.recv() => {
+                Some(event) = ends.graph.recv(), if !resting => {
+                    heard = true;
                     let now = self.clock.now();
                     self.model.handle_graph(now, event);
                     for _ in 1..BATCH {
@@ -124,7 +125,8 @@ impl Driver {
                         changed |= self.hear(&datagram);
                     }
                 }
-                Some(told) = ends.told.recv() => {
+                Some(told) = ends.told.recv(), if !resting => {
+                    heard = true;
                     let now = self.clock.now();
                     self.model.handle_told(now, told);
                     for _ in 1..BATCH {
@@ -132,7 +134,8 @@ impl Driver {
                         self.model.handle_told(now, told);
                     }
                 }
-                Some(event) = ends.ravenna.recv() => {
+                Some(event) = ends.ravenna.recv(), if !resting => {
+                    heard = true;
                     let now = self.clock.now();
                     changed = self.model.handle_ravenna(now, event);
                     for _ in 1..BATCH {
@@ -140,7 +143,8 @@ impl Driver {
                         changed |= self.model.handle_ravenna(now, event);
                     }
                 }
-                Some(answer) = ends.answers.recv() => {
+                Some(answer) = ends.answers.recv(), if !resting => {
+                    heard = true;
                     changed = self.model.handle_subscription(self.clock.now(), answer.local, answer.from, &answer.bytes);
                 }
                 _ = clock_look.tick() => changed = self.look_at_clock(),
@@ -161,6 +165,7 @@ impl Driver {
             if heard {
                 self.rest_until = self.after_rest(begun);
             }
+            tokio::task::yield_now().await; // whatever comes so fast that we never wait: the bus has its turn
         }
         if let Some(saved) = self.model.unsaved() {
             self.states.write(saved);

@@ -99,6 +99,11 @@ impl Mirror {
         self.ops.push_back(GraphOp { key: key.to_owned(), value });
     }
 
+    /// Forgets writes that were not confirmed in time and that nobody wants any more: nothing is to be repeated.
+    pub fn forget_unwanted(&mut self, now: Now) {
+        self.pending.retain(|_, (_, until)| *until > now.mono);
+    }
+
     /// When an unconfirmed write is due again.
     pub fn timeout(&self) -> Option<Nanos> {
         self.pending.values().map(|(_, until)| *until).min()

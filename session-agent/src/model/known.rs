@@ -57,6 +57,8 @@ pub struct Known {
     pub device_key: Option<String>,
     /// Its announcement, while one is heard.
     pub entry: Option<StreamId>,
+    /// When it was heard last, and what the wall clock said then.
+    pub last_heard: Option<(Nanos, u64)>,
     /// RAVENNA sessions that describe it, by DNS-SD instance name.
     pub sessions: BTreeSet<String>,
     /// What the listener was told last about its being received.
@@ -85,6 +87,7 @@ impl Known {
             address: String::new(),
             device_key: None,
             entry: None,
+            last_heard: None,
             sessions: BTreeSet::new(),
             told_use: false,
             arrival,

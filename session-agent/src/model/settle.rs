@@ -29,6 +29,7 @@ impl Model {
             self.graph.want(now, "watch", watch.then_some("true"));
         }
         self.settle_routes(now);
+        self.graph.forget_unwanted(now); // what is wanted has just been written again
         self.judge_states(now);
     }
 

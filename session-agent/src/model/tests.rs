@@ -1,5 +1,6 @@
 //! The model in virtual time: what it wants after hours that pass in microseconds.
 
+mod crowd;
 mod oat;
 mod ravenna;
 
@@ -84,13 +85,18 @@ impl Bench {
     }
 
     pub(super) fn hear(&mut self, sdp: &str) {
-        let from = IpAddr::from([192, 0, 2, 21]);
+        self.hear_from(21, sdp);
+        self.settle();
+    }
+
+    /// A host of the network announces `sdp`; the settling is left to the caller.
+    pub(super) fn hear_from(&mut self, host: u8, sdp: &str) {
+        let from = IpAddr::from([192, 0, 2, host]);
         let hash = message_hash(sdp.as_bytes());
         let payload = sdp.as_bytes().into();
         let packet = SapPacket { delete: false, is_version_0: false, hash, origin: from, payload };
         let via = Via { interface: 2, group: None };
         self.model.handle_datagram(self.now, from, via, &packet.emit()).expect("well-formed");
-        self.settle();
     }
 
     pub(super) fn nodes(&self) -> Vec<(&str, Node)> {

@@ -33,10 +33,11 @@ impl Model {
     /// Makes the world anew; entries that did not change are shared with the one before.
     pub fn refresh_world(&mut self, now: Now) -> Arc<World> {
         self.view_routes(now);
+        self.note_hearings(now);
         let old = self.world.clone();
         let users = self.address_users();
         let streams =
-            self.streams.iter().map(|(id, stream)| (id.clone(), self.stream_view(now, id, stream, &users)));
+            self.streams.iter().map(|(id, stream)| (id.clone(), self.stream_view(id, stream, &users)));
         let world = World {
             serial: old.serial + 1,
             manager: shared(Some(&old.manager), self.manager_view()),
@@ -50,6 +51,23 @@ impl Model {
         };
         self.world = Arc::new(world);
         self.world.clone()
+    }
+
+    /// Dates what was heard since, once: the two clocks drift against each other, and what was not heard again must
+    /// look as it did before.
+    fn note_hearings(&mut self, now: Now) {
+        let last = |stream: &Known| {
+            let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
+            let announced = heard.and_then(|heard| heard.via.iter().map(|hearing| hearing.last).max());
+            announced.max(self.sessions_of(stream).map(|session| session.last).max())
+        };
+        let heard: Vec<_> = self.streams.values().map(last).collect();
+        for (stream, last) in self.streams.values_mut().zip(heard) {
+            if stream.last_heard.map(|(at, _)| at) != last {
+                let wall_us = |at| now.wall_us.saturating_sub(now.mono.since(at).0 / 1000);
+                stream.last_heard = last.map(|at| (at, wall_us(at)));
+            }
+        }
     }
 
     fn manager_state(&self) -> (&'static str, &'static str, String) {
@@ -202,13 +220,11 @@ impl Model {
         devices
     }
 
-    fn stream_view(&self, now: Now, id: &str, stream: &Known, users: &AddressUsers<'_>) -> StreamView {
+    fn stream_view(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> StreamView {
         let saved = self.saved.streams.get(id);
         let node = stream.node.as_ref();
         let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
         let via = heard.map(|heard| heard.via).unwrap_or_default();
-        let described = self.sessions_of(stream).map(|session| session.last);
-        let last = via.iter().map(|hearing| hearing.last).chain(described).max();
         let found_by = [("sap", !via.is_empty()), ("dns-sd", !stream.sessions.is_empty())];
         let (relation, clock_text) = self.clock_of(stream);
         let facts = self.facts_of(id, stream, users);
@@ -269,7 +285,7 @@ impl Model {
             checks: why::checks(stream, &facts),
             heard_on: facts.heard_on,
             found_by: found_by.iter().filter(|(_, found)| *found).map(|(word, _)| *word).collect(),
-            last_heard_us: last.map_or(0, |last| now.wall_us.saturating_sub(now.mono.since(last).0 / 1000)),
+            last_heard_us: stream.last_heard.map_or(0, |(_, wall_us)| wall_us),
             warnings,
             sdp: stream.sdp.clone(),
             statistics: stream.stats.clone(),
