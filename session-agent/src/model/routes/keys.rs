@@ -38,7 +38,9 @@ impl Model {
         let engine = &self.routes.engine;
         // At the start, before everything is read, what was withdrawn is not wished again by an old key.
         let old = !self.graph.settled && engine.is_withdrawn(&pair);
-        if link.want && !engine.is_wished(&pair) && !old {
+        // Whoever draws the link of a failed route again asks again.
+        let again = self.routes.dismissed.contains(id);
+        if link.want && (again || !engine.is_wished(&pair)) && !old {
             self.wish(now, pair);
         } else if !link.want {
             // The module takes links of failed routes away by itself; that withdraws nothing.

@@ -173,6 +173,32 @@ fn a_refused_route_says_why_and_the_link_that_the_module_took_away_stays_away() 
 }
 
 #[test]
+fn a_link_that_was_refused_and_is_drawn_again_is_asked_again() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    draw(&mut bench, &stage, 0, true);
+    bench.pass(1);
+    let order = orders(&mut bench).remove(0).order;
+    let outcomes = vec![Outcome::Refused("The input is locked.".into())];
+    tell(&mut bench, Told::Answer { order, outcomes });
+    // The module takes the link away, the agent the route, the module its key.
+    draw(&mut bench, &stage, 0, false);
+    let (output, input) = ends(&stage, 0);
+    let key = format!("link.{}", pair_id(&output, &input));
+    bench.event(GraphEvent::Property { key: Some(key), value: None });
+    bench.settle();
+    assert_eq!(route(&bench, &stage, 0), None);
+    draw(&mut bench, &stage, 0, true);
+    assert_eq!(route(&bench, &stage, 0).map(|route| route.state), Some(RouteState::Pending));
+    bench.pass(1);
+    let [order] = &orders(&mut bench)[..] else { panic!("one order") };
+    let outcomes = vec![Outcome::Refused("The input is still locked.".into())];
+    tell(&mut bench, Told::Answer { order: order.order, outcomes });
+    let failed = route(&bench, &stage, 0).expect("is said again");
+    assert_eq!((failed.state, failed.error.as_str()), (RouteState::Failed, "The input is still locked."));
+}
+
+#[test]
 fn what_another_controller_did_is_a_route_of_the_network() {
     let mut bench = Bench::new(Saved::default());
     let stage = studio(&mut bench);
