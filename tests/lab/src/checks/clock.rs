@@ -37,7 +37,8 @@ pub fn ours(studio: &mut Studio, products: &Products) -> anyhow::Result<String> 
         )?;
         let line = follower.wait_for(LineState::Locked, LOCK)?;
         let frequency = line.frequency().0 as f64 / 65_536.0;
-        ensure!((frequency - ppm).abs() < 2.0, "a follower of {ppm:+} ppm runs at {frequency:+.3} ppm");
+        // Twenty seconds after the first Sync the slope still leans on its first seconds: a few parts per million.
+        ensure!((frequency - ppm).abs() < 5.0, "a follower of {ppm:+} ppm runs at {frequency:+.3} ppm");
         remarks.push(format!("{ppm:+} ppm: reads {frequency:+.2} ppm, {}", judge(&values)?));
     }
     Ok(remarks.join("; "))
