@@ -85,7 +85,7 @@ impl Disconnect {
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
         let bus = client::connect().await?;
         let snapshot = client::snapshot(&bus).await?;
-        let route = self.find(&snapshot)?;
+        let route = find(&snapshot, &self.route, self.sink.as_deref())?;
         let path = ObjectPath::try_from(route.path.as_str())?;
         let manager = ManagerProxy::new(&bus).await?;
         let plan = manager.disconnect(&path, map_of(&self.map), dry(self.dry_run)).await?;
@@ -94,16 +94,17 @@ impl Disconnect {
         }
         if output.json { output.print_json(json!({ "done": true })) } else { output.line(&title(route)) }
     }
+}
 
-    fn find<'a>(&self, snapshot: &'a Snapshot) -> Result<&'a RouteInfo, Failure> {
-        let none = || Failure::NotFound("there is no such route".to_owned());
-        let Some(sink) = &self.sink else {
-            return snapshot.routes.iter().find(|route| route.id == self.route).ok_or_else(none);
-        };
-        let (source, sink) = (End::parse(snapshot, &self.route)?, End::parse(snapshot, sink)?);
-        let fits = |route: &&RouteInfo| route.source == source.node && route.sink == sink.node;
-        snapshot.routes.iter().find(fits).ok_or_else(none)
-    }
+/// The route with the id `route`, or with `sink` the one between the two ends.
+pub fn find<'a>(snapshot: &'a Snapshot, route: &str, sink: Option<&str>) -> Result<&'a RouteInfo, Failure> {
+    let none = || Failure::NotFound("there is no such route".to_owned());
+    let Some(sink) = sink else {
+        return snapshot.routes.iter().find(|known| known.id == route).ok_or_else(none);
+    };
+    let (source, sink) = (End::parse(snapshot, route)?, End::parse(snapshot, sink)?);
+    let fits = |route: &&RouteInfo| route.source == source.node && route.sink == sink.node;
+    snapshot.routes.iter().find(fits).ok_or_else(none)
 }
 
 /// `wireloom routes`.

@@ -17,6 +17,7 @@ fn without_an_agent_it_says_how_to_start_one() {
         &["clock"],
         &["show", "Drums"],
         &["why", "Drums"],
+        &["why", "Drums", "Monitor"],
         &["connect", "a", "b"],
         &["routes"],
         &["preset", "list"],

@@ -322,6 +322,8 @@ pub trait Route {
     fn state_text(&self) -> zbus::Result<String>;
     #[zbus(property)]
     fn state_since(&self) -> zbus::Result<u64>;
+    #[zbus(property)]
+    fn checks(&self) -> zbus::Result<Vec<Dictionary>>;
 }
 
 #[proxy(interface = "org.wireloom.Wireloom1.Checkpoint", default_service = "org.wireloom.Wireloom1")]

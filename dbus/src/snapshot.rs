@@ -90,9 +90,9 @@ pub struct LegInfo {
     pub ttl: Option<u8>,
 }
 
-/// One thing that the sound of a stream depends on.
+/// One thing that the sound of a stream or a route depends on.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-#[allow(missing_docs)] // keys of Stream.Checks
+#[allow(missing_docs)] // keys of Stream.Checks and Route.Checks
 pub struct CheckInfo {
     pub name: String,
     pub verdict: String,
@@ -241,6 +241,7 @@ RouteInfo {
     state_reason: String = "StateReason",
     state_text: String = "StateText",
     state_since: u64 = "StateSince",
+    checks: Vec<CheckInfo> = "Checks",
 });
 
 /// Presets by name: roles, and who had them.

@@ -30,6 +30,18 @@ fn describe(value: &impl serde::Serialize) -> String {
     json.to_string()
 }
 
+/// What `Stream.Checks` and `Route.Checks` say.
+fn check_dictionaries(
+    checks: &[crate::view::Check],
+) -> Vec<std::collections::HashMap<&'static str, zbus::OwnedVariant>> {
+    let text = |value: &str| zbus::OwnedVariant::from(zbus::Str::from(value.to_owned()));
+    let dictionary = |check: &crate::view::Check| {
+        let fields = [("name", check.name), ("verdict", check.verdict.word()), ("text", &check.text)];
+        fields.map(|(key, value)| (key, text(value))).into()
+    };
+    checks.iter().map(dictionary).collect()
+}
+
 /// The object path of the `kind` named `id`.
 fn object_path(kind: &str, id: &str) -> zbus::OwnedObjectPath {
     let path = if id.is_empty() { "/".to_owned() } else { wireloom_dbus::path(kind, id) };

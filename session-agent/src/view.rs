@@ -208,6 +208,7 @@ pub struct RouteView {
     pub way: &'static str,
     pub relay_latency_ns: u64,
     pub condition: Condition,
+    pub checks: Vec<Check>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]

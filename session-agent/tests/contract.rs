@@ -155,7 +155,7 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
             manager.connect(&heard.id, &own.id, Vec::new(), Default::default()).await.expect("connects");
         let route = wireloom_dbus::RouteProxy::builder(bus).path(route).build().await.expect("a proxy");
         read!(route, id, source, sink, source_stream, sink_stream, source_name, sink_name, channels, desired);
-        read!(route, way, relay_latency_ns, state, state_reason, state_text, state_since, describe);
+        read!(route, way, relay_latency_ns, state, state_reason, state_text, state_since, checks, describe);
         let checkpoint = manager.create_checkpoint(600, Default::default()).await.expect("creates");
         let checkpoint =
             wireloom_dbus::CheckpointProxy::builder(bus).path(checkpoint).build().await.expect("a proxy");

@@ -42,6 +42,18 @@ pub struct Route {
     pub text: String,
 }
 
+/// How one step of a route is: the state, and why as a word and as a sentence, as in [`Route`].
+pub type Step = (RouteState, &'static str, String);
+
+/// What a route needs besides its devices; `None` is what this one does without.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// The link in the graph of this computer.
+    pub link: Option<Step>,
+    /// What the receiver plays.
+    pub input: Option<Step>,
+}
+
 impl Engine {
     /// Every route that is wished or seen, by where it ends.
     pub fn routes(&self) -> impl Iterator<Item = Route> {
@@ -67,7 +79,7 @@ impl Engine {
         Route { wished: self.is_wished(&pair), way, state, reason, text, pair }
     }
 
-    fn judge(&self, pair: &Pair, way: &Answer) -> (RouteState, &'static str, String) {
+    fn judge(&self, pair: &Pair, way: &Answer) -> Step {
         let away: Vec<&DeviceId> = [&pair.output.device, &pair.input.device]
             .into_iter()
             .filter(|id| !self.devices.get(*id).is_some_and(crate::Device::is_there))
@@ -75,27 +87,30 @@ impl Engine {
         if let Some(id) = away.first() {
             return (RouteState::Offline, "device-away", format!("{id} is not there."));
         }
+        if let Answer::Impossible(obstacle) = way {
+            return (RouteState::Failed, obstacle.word(), format!("{}.", capital(&obstacle.to_string())));
+        }
+        let Steps { link, input } = self.steps(pair, way);
+        let worst = link.into_iter().chain(input).max_by_key(|(state, ..)| *state);
+        worst.unwrap_or((RouteState::Pending, "none", String::new()))
+    }
+
+    /// How the steps of `pair` are when it goes by `way`, whether its devices are there or away.
+    pub fn steps(&self, pair: &Pair, way: &Answer) -> Steps {
         let links = match way {
-            Answer::Impossible(obstacle) => {
-                return (RouteState::Failed, obstacle.word(), format!("{}.", capital(&obstacle.to_string())));
-            }
+            Answer::Impossible(_) => return Steps::default(),
             Answer::Direct { .. } => false,
             Answer::Here | Answer::Relayed { .. } => true,
         };
         let remote = self.devices.get(&pair.input.device).is_some_and(|device| device.place == Place::Remote);
-        let mut parts = Vec::new();
-        if links {
-            parts.push(self.judge_link(pair));
+        let source = if links { Source::ThisComputer } else { Source::Port(pair.output.clone()) };
+        Steps {
+            link: links.then(|| self.judge_link(pair)),
+            input: remote.then(|| self.judge_input(pair, &source)),
         }
-        if remote {
-            let source = if links { Source::ThisComputer } else { Source::Port(pair.output.clone()) };
-            parts.push(self.judge_input(pair, &source));
-        }
-        let worst = parts.into_iter().max_by_key(|(state, ..)| *state);
-        worst.unwrap_or((RouteState::Pending, "none", String::new()))
     }
 
-    fn judge_link(&self, pair: &Pair) -> (RouteState, &'static str, String) {
+    fn judge_link(&self, pair: &Pair) -> Step {
         if self.links.contains_key(pair) {
             return (RouteState::Receiving, "none", String::new());
         }
@@ -109,7 +124,7 @@ impl Engine {
         self.judge_trouble(&Spot::Link(pair.clone()))
     }
 
-    fn judge_input(&self, pair: &Pair, source: &Source) -> (RouteState, &'static str, String) {
+    fn judge_input(&self, pair: &Pair, source: &Source) -> Step {
         let Some(receiver) = self.receivers.get(&pair.input.device) else {
             return (
                 RouteState::Pending,
@@ -137,7 +152,7 @@ impl Engine {
         }
     }
 
-    fn judge_trouble(&self, spot: &Spot) -> (RouteState, &'static str, String) {
+    fn judge_trouble(&self, spot: &Spot) -> Step {
         match self.trouble.get(spot) {
             Some(trouble) if trouble.refused => (RouteState::Failed, "refused", trouble.reason.clone()),
             Some(trouble) => (RouteState::Pending, "retrying", trouble.reason.clone()),

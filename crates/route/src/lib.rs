@@ -26,5 +26,5 @@ pub use checkpoint::{Checkpoint, Edit};
 pub use command::{Change, Command, CommandId, Outcome, Source, Target};
 pub use device::{Device, DeviceId, Pair, Place, Port, Presence, Side, Takes};
 pub use engine::{Engine, Wish};
-pub use judge::{Route, RouteState};
+pub use judge::{Route, RouteState, Step, Steps};
 pub use preset::{MissingRole, Preset, Role, RoutePlan};

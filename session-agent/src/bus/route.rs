@@ -101,4 +101,9 @@ impl Route {
     fn state_since(&self) -> u64 {
         self.view.condition.since_us
     }
+
+    #[zbus(property)]
+    fn checks(&self) -> Vec<HashMap<&'static str, OwnedVariant>> {
+        super::check_dictionaries(&self.view.checks)
+    }
 }

@@ -239,11 +239,7 @@ impl Stream {
 
     #[zbus(property)]
     fn checks(&self) -> Vec<Dictionary> {
-        let dictionary = |check: &crate::view::Check| {
-            let fields = [("name", check.name), ("verdict", check.verdict.word()), ("text", &check.text)];
-            HashMap::from(fields.map(|(key, value)| (key, text(value))))
-        };
-        self.view.checks.iter().map(dictionary).collect()
+        super::check_dictionaries(&self.view.checks)
     }
 
     #[zbus(property(emits_changed_signal = "invalidates"))]

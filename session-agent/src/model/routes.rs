@@ -10,6 +10,7 @@ mod requests;
 #[cfg(test)]
 mod tests;
 mod views;
+mod why;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

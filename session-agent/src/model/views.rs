@@ -45,7 +45,7 @@ impl Model {
             clocks: share(&old.clocks, self.clock_views()),
             devices: share(&old.devices, self.device_views()),
             streams: share(&old.streams, streams),
-            routes: share(&old.routes, self.route_views()),
+            routes: share(&old.routes, self.route_views(&users)),
             checkpoints: share(&old.checkpoints, self.checkpoint_views()),
             jobs: share::<JobView>(&old.jobs, self.jobs.views(now)),
         };

@@ -211,3 +211,39 @@ fn what_another_controller_did_is_a_route_of_the_network() {
     bench.pass(60);
     assert_eq!(orders(&mut bench), []);
 }
+
+#[test]
+fn the_checks_of_a_route_name_the_step_that_is_missing() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    draw(&mut bench, &stage, 0, true);
+    let order = |bench: &mut Bench| orders(bench).remove(0).order;
+    let said = |bench: &mut Bench| {
+        let now = bench.now;
+        let world = bench.model.refresh_world(now);
+        let route = world.routes.values().next().expect("there is a route");
+        let verdicts: Vec<_> =
+            route.checks.iter().map(|check| format!("{} {}", check.name, check.verdict.word())).collect();
+        let failed = route.checks.iter().find(|check| check.verdict == crate::view::Verdict::Failed);
+        (verdicts.join(", "), failed.map(|check| check.text.clone()).unwrap_or_default())
+    };
+    let good = "ends ok, present ok, way ok, link ok";
+    bench.pass(1);
+    let number = order(&mut bench);
+    assert_eq!(said(&mut bench), (format!("{good}, ordered unknown, confirmed unknown"), String::new()));
+    tell(&mut bench, Told::Answer { order: number, outcomes: vec![Outcome::Done] });
+    let what = PlayingWhat::Address { address: [239, 69, 1, 1].into(), port: 5004, channel: 0 };
+    let playing = |audio| plays(vec![Playing { input: 0, what: what.clone(), audio }]);
+    tell(&mut bench, playing(false));
+    let silent =
+        (format!("{good}, ordered ok, confirmed failed"), "The receiver has no audio yet.".to_owned());
+    assert_eq!(said(&mut bench), silent);
+    tell(&mut bench, playing(true));
+    assert_eq!(said(&mut bench), (format!("{good}, ordered ok, confirmed ok"), String::new()));
+    // Without a common language it goes through this computer, and the stream's own checks count.
+    bench.model.streams.get_mut(&stage).and_then(|known| known.node.as_mut()).expect("a node").direct.clear();
+    bench.settle();
+    let (verdicts, failed) = said(&mut bench);
+    assert!(verdicts.starts_with("ends ok, present ok, way ok, link "), "{verdicts}");
+    assert!(verdicts.contains(", source "), "{verdicts}: {failed}");
+}

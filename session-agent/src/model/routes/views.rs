@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use wireloom_route::{Answer, Pair, Route, RouteState};
 
 use super::super::Model;
+use super::super::stream_state::AddressUsers;
 use super::devices::{node_name, stream_id};
 use super::requests::hashed;
+use super::why;
 use crate::time::Now;
 use crate::view::{Condition, RouteChannelView, RouteView};
 
@@ -65,6 +67,13 @@ impl Model {
             let text = self.in_words(&self.in_words(&route.text));
             condition.become_(word(route.state), route.reason, text, now.wall_us);
             view.condition = condition;
+            let ends = [&route.pair.output.device, &route.pair.input.device];
+            let is_away = |id: &&&wireloom_route::DeviceId| {
+                !self.routes.engine.device(id).is_some_and(wireloom_route::Device::is_there)
+            };
+            let away = ends.iter().find(is_away).map(|id| id.as_str());
+            let steps = self.routes.engine.steps(&route.pair, &route.way);
+            view.checks = why::checks(&route.way, &steps, away, |text| self.in_words(&self.in_words(text)));
         }
         self.routes.views = views;
     }
@@ -76,12 +85,21 @@ impl Model {
         self.saved.presets.iter().map(|(name, preset)| (name.clone(), roles(&preset.roles))).collect()
     }
 
-    pub(in super::super) fn route_views(&self) -> impl Iterator<Item = (String, RouteView)> {
+    pub(in super::super) fn route_views(
+        &self,
+        users: &AddressUsers<'_>,
+    ) -> impl Iterator<Item = (String, RouteView)> {
         self.routes.views.iter().map(|(id, view)| {
             let name = |node: &str, side| self.name_of(&super::devices::engine_id(node, side));
             let mut view = view.clone();
             view.source_name = name(&view.source, wireloom_route::Side::Transmits);
             view.sink_name = name(&view.sink, wireloom_route::Side::Receives);
+            // Of a direct route this computer receives nothing that could be looked at.
+            if let Some(stream) = self.streams.get(&view.source_stream).filter(|_| view.way != "direct") {
+                let facts = self.facts_of(&view.source_stream, stream, users);
+                let checks = super::super::why::checks(stream, &facts);
+                view.checks.push(why::source(&view.source_name, &checks));
+            }
             (id.clone(), view)
         })
     }

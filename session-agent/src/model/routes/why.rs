@@ -1,0 +1,137 @@
+//! Why does a route carry no sound? From what the engine knows of it to an ordered list of checks.
+//!
+//! Pure, and with the verdicts of [`super::super::why`].
+
+use wireloom_route::{Answer, Obstacle, RouteState, Step, Steps};
+
+use crate::view::{Check, Verdict};
+
+/// The checks of a route, in the order in which sound depends on them. `away` is the first end that is not there;
+/// `name` turns the engine's names into those for people.
+pub fn checks(way: &Answer, steps: &Steps, away: Option<&str>, name: impl Fn(&str) -> String) -> Vec<Check> {
+    let mut list = Vec::new();
+    let mut add = |check, (verdict, text): (Verdict, String)| {
+        list.push(Check { name: check, verdict, reason: check, text: name(&text) });
+    };
+    let unknown = || (Verdict::Unknown, "Something before it must come right first.".to_owned());
+    let ends_known = !matches!(way, Answer::Impossible(Obstacle::Unknown(_)));
+    let here = ends_known && away.is_none();
+    let possible = here && !matches!(way, Answer::Impossible(_));
+    add("ends", if ends_known { ok("Both ends are known.") } else { way_of(way) });
+    add(
+        "present",
+        match away {
+            _ if !ends_known => unknown(),
+            Some(end) => (Verdict::Failed, format!("{end} is not there.")),
+            None => ok("Both ends are there."),
+        },
+    );
+    add("way", if here { way_of(way) } else { unknown() });
+    add(
+        "link",
+        match &steps.link {
+            _ if !possible => unknown(),
+            None => ok("Nothing of it passes through this computer."),
+            Some((RouteState::Receiving, ..)) => ok("It is linked in this computer."),
+            Some(step) => not_yet(step, "Its link is being made."),
+        },
+    );
+    add(
+        "ordered",
+        match &steps.input {
+            _ if !possible => unknown(),
+            None => ok("It ends in this computer: nobody needs to be told."),
+            Some((RouteState::Receiving | RouteState::Degraded, ..)) => ok("The receiver was told."),
+            Some(step) => not_yet(step, "The receiver is being told."),
+        },
+    );
+    add(
+        "confirmed",
+        match &steps.input {
+            _ if !possible => unknown(),
+            None => ok("It ends in this computer: nobody needs to confirm it."),
+            Some((RouteState::Receiving, ..)) => ok("The receiver confirms that it has audio."),
+            Some((RouteState::Degraded, _, text)) => (Verdict::Failed, text.clone()),
+            Some(_) => unknown(),
+        },
+    );
+    list
+}
+
+/// What the stream that a route comes from, called `name`, adds: the first of its own `checks` that failed.
+pub fn source(name: &str, checks: &[Check]) -> Check {
+    let (verdict, text) = match super::super::why::first_failed(checks) {
+        Some(failed) => (Verdict::Failed, format!("\"{name}\": {}", failed.text)),
+        None => ok("Nothing is wrong with the stream that it comes from."),
+    };
+    Check { name: "source", verdict, reason: "source", text }
+}
+
+fn way_of(way: &Answer) -> (Verdict, String) {
+    match way {
+        Answer::Direct { .. } => ok("The ends share a language: it goes from device to device."),
+        Answer::Here => ok("One end is in this computer."),
+        Answer::Relayed { added_latency } => (
+            Verdict::Ok,
+            format!(
+                "The ends share no language: it goes through this computer, which adds {} \u{b5}s.",
+                added_latency.0 / 1000
+            ),
+        ),
+        Answer::Impossible(obstacle) => (Verdict::Failed, format!("It cannot be: {obstacle}.")),
+    }
+}
+
+/// A step that waits is unknown until there is a reason.
+fn not_yet((_, reason, text): &Step, waits: &str) -> (Verdict, String) {
+    if *reason == "none" { (Verdict::Unknown, waits.to_owned()) } else { (Verdict::Failed, text.clone()) }
+}
+
+fn ok(text: &str) -> (Verdict, String) {
+    (Verdict::Ok, text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use wireloom_units::Nanos;
+
+    use super::*;
+
+    /// The checks' verdicts by their first letter, and the sentence of the first that failed.
+    fn said(way: &Answer, steps: &Steps, away: Option<&str>) -> (String, String) {
+        let list = checks(way, steps, away, str::to_owned);
+        let names: Vec<_> = list.iter().map(|check| check.name).collect();
+        assert_eq!(names, ["ends", "present", "way", "link", "ordered", "confirmed"]);
+        let failed = list.iter().find(|check| check.verdict == Verdict::Failed);
+        let letters = list.iter().filter_map(|check| check.verdict.word().chars().next()).collect();
+        (letters, failed.map(|check| check.text.clone()).unwrap_or_default())
+    }
+
+    #[test]
+    fn what_depends_on_a_failure_is_unknown() {
+        let expect = |letters: &str, text: &str| (letters.to_owned(), text.to_owned());
+        let step = |state, reason, text: &str| Some((state, reason, text.to_owned()));
+        let nothing = Steps::default();
+        let impossible = |obstacle| Answer::Impossible(obstacle);
+        let unknown = impossible(Obstacle::Unknown("rack".into()));
+        let text = "It cannot be: rack is not known.";
+        assert_eq!(said(&unknown, &nothing, Some("rack")), expect("fuuuuu", text));
+        let relayed = Answer::Relayed { added_latency: Nanos(2_000_000) };
+        assert_eq!(said(&relayed, &nothing, Some("rack")), expect("ofuuuu", "rack is not there."));
+        let uncontrolled = impossible(Obstacle::NotControlled("rack".into()));
+        let text = "It cannot be: nothing can tell rack what to play.";
+        assert_eq!(said(&uncontrolled, &nothing, None), expect("oofuuu", text));
+        let steps = Steps {
+            link: step(RouteState::Pending, "no-graph", "PipeWire cannot be reached."),
+            input: step(RouteState::Pending, "none", ""),
+        };
+        assert_eq!(said(&relayed, &steps, None), expect("ooofuu", "PipeWire cannot be reached."));
+        let steps = Steps {
+            link: step(RouteState::Receiving, "none", ""),
+            input: step(RouteState::Failed, "refused", "The input is locked."),
+        };
+        assert_eq!(said(&relayed, &steps, None), expect("oooofu", "The input is locked."));
+        let steps = Steps { link: step(RouteState::Receiving, "none", ""), input: None };
+        assert_eq!(said(&Answer::Here, &steps, None), expect("oooooo", ""));
+    }
+}
