@@ -195,8 +195,9 @@ impl Model {
                     .to_words());
                 }
                 Way::Direct { token } => (answer.way, answer.token) = ("direct".into(), token),
-                Way::Relayed { added_latency } => {
-                    (answer.way, answer.added_latency_ns) = ("relayed".into(), added_latency.0);
+                Way::Relayed { .. } => {
+                    answer.way = "relayed".into();
+                    answer.added_latency_ns = self.relay_latency(&pair.output.device, &pair.input.device).0;
                 }
                 Way::Here => {}
             }

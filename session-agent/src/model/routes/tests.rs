@@ -6,6 +6,7 @@ use wireloom_wanted::{Encoding, Link, LinkEnd, Media, Protocol, Route, RouteStat
 use super::super::tests::{Bench, sdp};
 use crate::executor::{Order, Playing, PlayingWhat, Receiver, Told};
 use crate::model::GraphEvent;
+use crate::request::{Ask, Connection, Possible, RouteAsk};
 use crate::store::Saved;
 
 const MONITOR: &str = "s-00000000000000aa";
@@ -196,6 +197,36 @@ fn a_link_that_was_refused_and_is_drawn_again_is_asked_again() {
     tell(&mut bench, Told::Answer { order: order.order, outcomes });
     let failed = route(&bench, &stage, 0).expect("is said again");
     assert_eq!((failed.state, failed.error.as_str()), (RouteState::Failed, "The input is still locked."));
+}
+
+#[test]
+fn a_relayed_route_says_what_the_detour_adds() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    let node = bench.model.streams.get_mut(&stage).and_then(|stream| stream.node.as_mut()).expect("a node");
+    node.direct = vec!["another".into()]; // no common language
+    bench.settle();
+    let connection = Connection { source: stage.clone(), sink: MONITOR.into(), map: vec![(0, 0)] };
+    let latency_ns = |bench: &mut Bench| {
+        let ask = Ask::Route(RouteAsk::CanConnect(connection.clone()));
+        let possible = Possible::from_words(bench.model.handle_ask(bench.now, ask).expect("is known"));
+        assert_eq!(possible.way, "relayed");
+        let world = bench.model.refresh_world(bench.now);
+        let shown =
+            world.routes.values().map(|route| (route.way, route.relay_latency_ns)).collect::<Vec<_>>();
+        assert_eq!(shown, [("relayed", possible.added_latency_ns)]);
+        possible.added_latency_ns
+    };
+    let connections = vec![connection.clone()];
+    let connect = Ask::Route(RouteAsk::Connect { connections, dry_run: false });
+    bench.model.handle_ask(bench.now, connect).expect("is possible");
+    bench.settle();
+    assert_eq!(latency_ns(&mut bench), 4_000_000, "the class of 144 frames and a packet of 48");
+    // The quantum asks for more: 1024 frames and two packets.
+    let value = r#"{"state": "running", "latency": 1120}"#.to_owned();
+    bench.event(GraphEvent::Property { key: Some(format!("state.{stage}.tx")), value: Some(value) });
+    bench.settle();
+    assert_eq!(latency_ns(&mut bench), 24_333_333, "1120 and 48 frames");
 }
 
 #[test]

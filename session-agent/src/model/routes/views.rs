@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use wireloom_route::{Answer, Pair, Route, RouteState};
+use wireloom_route::{Answer, DeviceId, Pair, Route, RouteState};
+use wireloom_units::Nanos;
 
 use super::super::Model;
 use super::super::stream_state::AddressUsers;
-use super::devices::{node_name, stream_id};
+use super::devices::{engine_id, node_name, stream_id};
 use super::requests::hashed;
 use super::why;
 use crate::time::Now;
 use crate::view::{Condition, RouteChannelView, RouteView};
+
+/// The way of a route that passes through this computer.
+const RELAYED: &str = "relayed";
 
 /// The id of the route that `pair` is a channel of.
 pub fn route_id(pair: &Pair) -> String {
@@ -56,11 +60,11 @@ impl Model {
         let before = std::mem::take(&mut self.routes.views);
         for (id, view) in &mut views {
             let Some(route) = worst.remove(id) else { continue };
-            (view.way, view.relay_latency_ns) = match &route.way {
-                Answer::Direct { .. } => ("direct", 0),
-                Answer::Here => ("here", 0),
-                Answer::Relayed { added_latency } => ("relayed", added_latency.0),
-                Answer::Impossible(_) => ("impossible", 0),
+            view.way = match &route.way {
+                Answer::Direct { .. } => "direct",
+                Answer::Here => "here",
+                Answer::Relayed { .. } => RELAYED,
+                Answer::Impossible(_) => "impossible",
             };
             let mut condition: Condition =
                 before.get(id).map(|view| view.condition.clone()).unwrap_or_default();
@@ -85,15 +89,31 @@ impl Model {
         self.saved.presets.iter().map(|(name, preset)| (name.clone(), roles(&preset.roles))).collect()
     }
 
+    /// What the detour through this computer adds: the latency at which the source is received, the module's own word
+    /// where there is one (it contains what a long quantum asks for), and the packet that is filled before it is sent.
+    pub(super) fn relay_latency(&self, source: &DeviceId, sink: &DeviceId) -> Nanos {
+        let known = |id| stream_id(id).and_then(|id| self.streams.get(id));
+        let media = |id| Some(&known(id)?.node.as_ref()?.media);
+        let told = known(source).and_then(|stream| stream.report.as_ref()).map_or(0, |report| report.latency);
+        let latency = if told == 0 { self.settings.latency_frames } else { told };
+        let time = |frames: u32, rate: u32| u64::from(frames) * 1_000_000_000 / u64::from(rate.max(1));
+        let receive = media(source).map_or(0, |media| time(latency, media.rate));
+        let packet = media(sink).map_or(0, |media| time(media.samples_per_packet, media.rate));
+        Nanos(receive + packet)
+    }
+
     pub(in super::super) fn route_views(
         &self,
         users: &AddressUsers<'_>,
     ) -> impl Iterator<Item = (String, RouteView)> {
         self.routes.views.iter().map(|(id, view)| {
-            let name = |node: &str, side| self.name_of(&super::devices::engine_id(node, side));
+            let source = engine_id(&view.source, wireloom_route::Side::Transmits);
+            let sink = engine_id(&view.sink, wireloom_route::Side::Receives);
             let mut view = view.clone();
-            view.source_name = name(&view.source, wireloom_route::Side::Transmits);
-            view.sink_name = name(&view.sink, wireloom_route::Side::Receives);
+            (view.source_name, view.sink_name) = (self.name_of(&source), self.name_of(&sink));
+            if view.way == RELAYED {
+                view.relay_latency_ns = self.relay_latency(&source, &sink).0;
+            }
             // Of a direct route this computer receives nothing that could be looked at.
             if let Some(stream) = self.streams.get(&view.source_stream).filter(|_| view.way != "direct") {
                 let facts = self.facts_of(&view.source_stream, stream, users);
