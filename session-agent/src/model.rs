@@ -5,6 +5,7 @@
 mod clock;
 mod describe;
 mod device;
+mod device_keys;
 mod facts;
 mod graph;
 mod heard;

@@ -64,6 +64,11 @@ impl Mirror {
         self.keys.iter().filter_map(|(key, value)| Some((key.strip_prefix("node.")?, value.as_str())))
     }
 
+    /// Ids of devices that have a key in the object.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().filter_map(|key| key.strip_prefix("device."))
+    }
+
     /// Route keys as they are in the object.
     pub fn routes(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().filter(|key| key.starts_with("route.")).map(String::as_str)
@@ -171,7 +176,7 @@ impl Model {
                     stream.stats = stats.map(|stats| (stats, now.wall_us));
                 }
             }
-            Key::Node(_) | Key::Watch | Key::Route(_) => {
+            Key::Node(_) | Key::Device(_) | Key::Watch | Key::Route(_) => {
                 // Any news of the key answers our write of it, also a value that we did not ask for.
                 self.graph.pending.remove(key);
                 match value {
@@ -184,7 +189,6 @@ impl Model {
                 }
             }
             Key::Link(id) => self.handle_link_key(now, id, value.as_deref()),
-            Key::Device(_) => {}
         }
     }
 

@@ -24,7 +24,9 @@ impl Model {
         self.choose_class();
         self.announce_own(now);
         if self.active && self.graph_ready() {
+            self.write_devices(now);
             self.write_nodes(now);
+            self.delete_devices(now);
             let watch = self.watch_until.is_some_and(|until| until > now.mono);
             self.graph.want(now, "watch", watch.then_some("true"));
         }

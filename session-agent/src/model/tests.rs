@@ -1,6 +1,7 @@
 //! The model in virtual time: what it wants after hours that pass in microseconds.
 
 mod crowd;
+mod devices;
 mod oat;
 mod ravenna;
 
