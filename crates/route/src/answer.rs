@@ -1,8 +1,6 @@
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use wireloom_units::Nanos;
-
 use crate::{DeviceId, Engine, Pair, Place, Port, Side, Takes};
 
 /// Whether and how two channels can be connected.
@@ -16,10 +14,7 @@ pub enum Answer {
     /// One end is in this computer: this is where the audio belongs.
     Here,
     /// Both ends are on the network but share no language: the audio passes through this computer.
-    Relayed {
-        /// What the detour adds.
-        added_latency: Nanos,
-    },
+    Relayed,
     /// It cannot be.
     Impossible(Obstacle),
 }
@@ -109,7 +104,7 @@ impl Engine {
             _ if from.place == Place::Here => Answer::Here,
             Some(token) if straight => Answer::Direct { token: token.to_string() },
             Some(_) => Answer::Impossible(Obstacle::Crossed(input.clone())),
-            None => Answer::Relayed { added_latency: self.relay_latency },
+            None => Answer::Relayed,
         }
     }
 }

@@ -83,7 +83,7 @@ impl Engine {
             }
             let source = match self.can_connect(pair) {
                 Answer::Direct { .. } => Source::Port(pair.output.clone()),
-                Answer::Here | Answer::Relayed { .. } => Source::ThisComputer,
+                Answer::Here | Answer::Relayed => Source::ThisComputer,
                 Answer::Impossible(_) => continue,
             };
             wants.push((pair.clone(), source, intent.serial));
@@ -106,7 +106,7 @@ impl Engine {
             let linked = self.links.contains_key(pair);
             let answer = intent.wished.then(|| self.can_connect(pair));
             match answer {
-                Some(Answer::Here | Answer::Relayed { .. }) if !linked && self.are_there(pair) => {
+                Some(Answer::Here | Answer::Relayed) if !linked && self.are_there(pair) => {
                     wanted.push(Change::Link(pair.clone()));
                 }
                 None | Some(Answer::Direct { .. }) if linked => wanted.push(Change::Unlink(pair.clone())),

@@ -42,7 +42,6 @@ pub struct Engine {
     pub(crate) dirty: BTreeMap<DeviceId, Nanos>,
     pub(crate) flying: BTreeMap<Target, Flying>,
     pub(crate) ready: VecDeque<Command>,
-    pub(crate) relay_latency: Nanos,
     serial: u64,
     revision: u64,
 }
@@ -242,11 +241,6 @@ impl Engine {
             self.trouble.retain(|spot, _| !matches!(spot, Spot::Link(_)));
         }
         self.touch_all(now);
-    }
-
-    /// What a detour through this computer adds.
-    pub fn set_relay_latency(&mut self, latency: Nanos) {
-        self.relay_latency = latency;
     }
 
     /// What became of the changes of a command, in their order; what is missing at the end counts as failed.

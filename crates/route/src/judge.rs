@@ -100,7 +100,7 @@ impl Engine {
         let links = match way {
             Answer::Impossible(_) => return Steps::default(),
             Answer::Direct { .. } => false,
-            Answer::Here | Answer::Relayed { .. } => true,
+            Answer::Here | Answer::Relayed => true,
         };
         let remote = self.devices.get(&pair.input.device).is_some_and(|device| device.place == Place::Remote);
         let source = if links { Source::ThisComputer } else { Source::Port(pair.output.clone()) };

@@ -195,7 +195,7 @@ impl Model {
                     .to_words());
                 }
                 Way::Direct { token } => (answer.way, answer.token) = ("direct".into(), token),
-                Way::Relayed { .. } => {
+                Way::Relayed => {
                     answer.way = "relayed".into();
                     answer.added_latency_ns = self.relay_latency(&pair.output.device, &pair.input.device).0;
                 }

@@ -63,7 +63,7 @@ impl Model {
             view.way = match &route.way {
                 Answer::Direct { .. } => "direct",
                 Answer::Here => "here",
-                Answer::Relayed { .. } => RELAYED,
+                Answer::Relayed => RELAYED,
                 Answer::Impossible(_) => "impossible",
             };
             let mut condition: Condition =
@@ -77,7 +77,9 @@ impl Model {
             };
             let away = ends.iter().find(is_away).map(|id| id.as_str());
             let steps = self.routes.engine.steps(&route.pair, &route.way);
-            view.checks = why::checks(&route.way, &steps, away, |text| self.in_words(&self.in_words(text)));
+            let detour = self.relay_latency(ends[0], ends[1]);
+            let name = |text: &str| self.in_words(&self.in_words(text));
+            view.checks = why::checks(&route.way, detour, &steps, away, name);
         }
         self.routes.views = views;
     }

@@ -3,12 +3,19 @@
 //! Pure, and with the verdicts of [`super::super::why`].
 
 use wireloom_route::{Answer, Obstacle, RouteState, Step, Steps};
+use wireloom_units::Nanos;
 
 use crate::view::{Check, Verdict};
 
-/// The checks of a route, in the order in which sound depends on them. `away` is the first end that is not there;
-/// `name` turns the engine's names into those for people.
-pub fn checks(way: &Answer, steps: &Steps, away: Option<&str>, name: impl Fn(&str) -> String) -> Vec<Check> {
+/// The checks of a route, in the order in which sound depends on them. `away` is the first end that is not there,
+/// `detour` what a way through this computer adds; `name` turns the engine's names into those for people.
+pub fn checks(
+    way: &Answer,
+    detour: Nanos,
+    steps: &Steps,
+    away: Option<&str>,
+    name: impl Fn(&str) -> String,
+) -> Vec<Check> {
     let mut list = Vec::new();
     let mut add = |check, (verdict, text): (Verdict, String)| {
         list.push(Check { name: check, verdict, reason: check, text: name(&text) });
@@ -17,7 +24,7 @@ pub fn checks(way: &Answer, steps: &Steps, away: Option<&str>, name: impl Fn(&st
     let ends_known = !matches!(way, Answer::Impossible(Obstacle::Unknown(_)));
     let here = ends_known && away.is_none();
     let possible = here && !matches!(way, Answer::Impossible(_));
-    add("ends", if ends_known { ok("Both ends are known.") } else { way_of(way) });
+    add("ends", if ends_known { ok("Both ends are known.") } else { way_of(way, detour) });
     add(
         "present",
         match away {
@@ -26,7 +33,7 @@ pub fn checks(way: &Answer, steps: &Steps, away: Option<&str>, name: impl Fn(&st
             None => ok("Both ends are there."),
         },
     );
-    add("way", if here { way_of(way) } else { unknown() });
+    add("way", if here { way_of(way, detour) } else { unknown() });
     add(
         "link",
         match &steps.link {
@@ -67,15 +74,15 @@ pub fn source(name: &str, checks: &[Check]) -> Check {
     Check { name: "source", verdict, reason: "source", text }
 }
 
-fn way_of(way: &Answer) -> (Verdict, String) {
+fn way_of(way: &Answer, detour: Nanos) -> (Verdict, String) {
     match way {
         Answer::Direct { .. } => ok("The ends share a language: it goes from device to device."),
         Answer::Here => ok("One end is in this computer."),
-        Answer::Relayed { added_latency } => (
+        Answer::Relayed => (
             Verdict::Ok,
             format!(
                 "The ends share no language: it goes through this computer, which adds {} \u{b5}s.",
-                added_latency.0 / 1000
+                detour.0 / 1000
             ),
         ),
         Answer::Impossible(obstacle) => (Verdict::Failed, format!("It cannot be: {obstacle}.")),
@@ -93,13 +100,11 @@ fn ok(text: &str) -> (Verdict, String) {
 
 #[cfg(test)]
 mod tests {
-    use wireloom_units::Nanos;
-
     use super::*;
 
     /// The checks' verdicts by their first letter, and the sentence of the first that failed.
     fn said(way: &Answer, steps: &Steps, away: Option<&str>) -> (String, String) {
-        let list = checks(way, steps, away, str::to_owned);
+        let list = checks(way, Nanos(2_000_000), steps, away, str::to_owned);
         let names: Vec<_> = list.iter().map(|check| check.name).collect();
         assert_eq!(names, ["ends", "present", "way", "link", "ordered", "confirmed"]);
         let failed = list.iter().find(|check| check.verdict == Verdict::Failed);
@@ -116,8 +121,10 @@ mod tests {
         let unknown = impossible(Obstacle::Unknown("rack".into()));
         let text = "It cannot be: rack is not known.";
         assert_eq!(said(&unknown, &nothing, Some("rack")), expect("fuuuuu", text));
-        let relayed = Answer::Relayed { added_latency: Nanos(2_000_000) };
+        let relayed = Answer::Relayed;
         assert_eq!(said(&relayed, &nothing, Some("rack")), expect("ofuuuu", "rack is not there."));
+        let way = checks(&relayed, Nanos(2_000_000), &nothing, None, str::to_owned).swap_remove(2);
+        assert!(way.text.ends_with("which adds 2000 \u{b5}s."), "{}", way.text);
         let uncontrolled = impossible(Obstacle::NotControlled("rack".into()));
         let text = "It cannot be: nothing can tell rack what to play.";
         assert_eq!(said(&uncontrolled, &nothing, None), expect("oofuuu", text));
