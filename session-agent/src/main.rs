@@ -9,7 +9,6 @@ mod clock_service;
 mod clock_watch;
 mod config;
 mod core;
-#[allow(dead_code)] // each protocol task uses its part
 mod executor;
 mod interfaces;
 mod lock;
