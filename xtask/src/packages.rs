@@ -44,7 +44,6 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "pipewire-pulse", "the sound server that applications of the desktop see"),
     package(Use::Test, "pipewire-jack", "JACK clients as clients of PipeWire: they patch too"),
     package(Use::Test, "pulseaudio-utils", "pactl and paplay: such applications"),
-    package(Use::Test, "pipewire-jack", "PipeWire as JACK applications see it"),
     package(Use::Test, "jackd2", "jack_lsp and jack_connect: such applications; its server is not started"),
     package(Use::Test, "qpwgraph", "a patchbay that people use"),
     package(Use::Test, "xvfb", "a screen that nobody sees, for its window"),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use wireloom_wanted::{ClockRelation, Direction, Leg, Media, Node, NodeText, Protocol, Show};
 
 use crate::comparison::{Comparison, describe};
@@ -193,4 +193,26 @@ fn reported_latency(node: &GraphNode) -> anyhow::Result<u32> {
     let number = |key: &str| output[key].as_f64().unwrap_or_default();
     let frames = number("maxRate") + number("maxNs") * 48e-6;
     Ok(frames.round() as u32)
+}
+
+/// Records so many frames until a run is exact. Errors: a wrong sample; a run that is not exact though the machine did not
+/// disturb it; all of `tries` runs were disturbed.
+pub fn record_exactly(
+    products: &Products,
+    graph: &mut PipeWire<'_>,
+    node: &GraphNode,
+    stream: &RtpStream,
+    frames: u64,
+    tries: usize,
+) -> anyhow::Result<Reception> {
+    for _ in 0..tries {
+        let run = record(products, graph, node, stream, frames, |_| {})?;
+        let found = &run.comparison;
+        ensure!(found.wrong == 0, "{found}");
+        if found.is_exact() {
+            return Ok(run);
+        }
+        ensure!(!run.is_undisturbed(), "a run that the machine did not disturb: {found}");
+    }
+    bail!("the machine disturbed all of {tries} runs; there is nothing to judge by")
 }

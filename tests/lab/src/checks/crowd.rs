@@ -3,7 +3,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::Value;
 use wireloom_clock_page::LineState;
 
@@ -15,7 +15,7 @@ use crate::peers::hostile::Attack;
 use crate::peers::{RtpStream, gstreamer};
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
 use crate::products::Products;
-use crate::scene::{self, Reception};
+use crate::scene;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
@@ -70,7 +70,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 
     announce_all(&mut announcer)?;
     let flood = Attack::start(&crowd, "flood", serde_json::json!([{ "kind": "sap-flood", "rate": 100 }]))?;
-    let run = exact_run(products, &mut graph, &node, &stream)?;
+    let run = scene::record_exactly(products, &mut graph, &node, &stream, FRAMES, TRIES)?;
     let mut slowest = Duration::ZERO;
     let mut streams = Vec::new();
     for _ in 0..5 {
@@ -133,7 +133,7 @@ fn check_poor(
         let refused = streams.iter().filter(is_refused).count();
         Ok((refused > 0 && refused + network_nodes(&graph)?.len() >= NODE_LIMIT).then_some(refused))
     })?;
-    exact_run(products, &mut graph, &node, stream)?;
+    scene::record_exactly(products, &mut graph, &node, stream, FRAMES, TRIES)?;
     let used = std::fs::read_dir(format!("/proc/{}/fd", graph.daemon.id()))?.count();
     ensure!(used + RESERVE <= POOR as usize, "the daemon has {used} of {POOR} descriptors open");
     Ok(refused)
@@ -200,22 +200,4 @@ fn network_nodes(graph: &PipeWire<'_>) -> anyhow::Result<Vec<String>> {
     let names = objects.iter().map(|object| &object["info"]["props"]);
     let streams = names.filter(|props| props["wireloom.stream"].is_string());
     Ok(streams.filter_map(|props| Some(props["node.name"].as_str()?.to_owned())).collect())
-}
-
-fn exact_run(
-    products: &Products,
-    graph: &mut PipeWire<'_>,
-    node: &GraphNode,
-    stream: &RtpStream,
-) -> anyhow::Result<Reception> {
-    for _ in 0..TRIES {
-        let run = scene::record(products, graph, node, stream, FRAMES, |_| {})?;
-        let found = &run.comparison;
-        ensure!(found.wrong == 0, "{found}");
-        if found.is_exact() {
-            return Ok(run);
-        }
-        ensure!(!run.is_undisturbed(), "a run that the machine did not disturb: {found}");
-    }
-    bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 use wireloom_clock_page::LineState;
 
@@ -12,7 +12,7 @@ use crate::peers::hostile::Attack;
 use crate::peers::{RtpStream, gstreamer};
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
 use crate::products::Products;
-use crate::scene::{self, Reception};
+use crate::scene;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
@@ -106,7 +106,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     for what in ["foreign", "not-rtp", "bad-size"] {
         ensure!(counted["statistics"][what].as_u64() > Some(0), "{what} is not counted: {counted}");
     }
-    let calm = exact_run(products, &mut graph, &node, &good)?;
+    let calm = scene::record_exactly(products, &mut graph, &node, &good, FRAMES, TRIES)?;
     attack.is_alive()?;
 
     let flood = Attack::start(
@@ -118,7 +118,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             { "kind": "ptp-garbage", "rate": 1000 },
         ]),
     )?;
-    let flooded = exact_run(products, &mut graph, &node, &good)?;
+    let flooded = scene::record_exactly(products, &mut graph, &node, &good, FRAMES, TRIES)?;
     let known = agent::ask(&computer, products, &["list"])?;
     let sent = flood.stop()? + attack.stop()?;
 
@@ -281,22 +281,4 @@ fn network_nodes(graph: &PipeWire<'_>) -> anyhow::Result<usize> {
     let objects = dump.as_array().context("pw-dump prints a list")?;
     let is_stream = |object: &&Value| object["info"]["props"]["wireloom.stream"].is_string();
     Ok(objects.iter().filter(is_stream).count())
-}
-
-fn exact_run(
-    products: &Products,
-    graph: &mut PipeWire<'_>,
-    node: &GraphNode,
-    stream: &RtpStream,
-) -> anyhow::Result<Reception> {
-    for _ in 0..TRIES {
-        let run = scene::record(products, graph, node, stream, FRAMES, |_| {})?;
-        let found = &run.comparison;
-        ensure!(found.wrong == 0, "{found}");
-        if found.is_exact() {
-            return Ok(run);
-        }
-        ensure!(!run.is_undisturbed(), "a run that the machine did not disturb: {found}");
-    }
-    bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
 }
