@@ -77,7 +77,7 @@ pub struct Config {
     pub log_min_delay_req: i8,
     /// Announce intervals of silence after which a leader is given up, 2 to 10.
     pub announce_receipt_timeout: u8,
-    /// Whether messages with the unicast flag are heard.
+    /// Whether Announce, Sync and Follow_Up with the unicast flag are heard; delay exchanges always are.
     pub accept_unicast: bool,
     /// Whether messages with the alternate-master flag are heard.
     pub accept_alternate_master: bool,

@@ -270,6 +270,11 @@ fn each_ignored_message_is_counted_in_exactly_one_place() {
         ),
         ("nobody asked", octets(&answer), |counters| &mut counters.unrequested),
         (
+            "nobody asked by itself",
+            octets(&with(answer, |header| header.flags = Flags::UNICAST)),
+            |counters| &mut counters.unrequested,
+        ),
+        (
             "absurd correction",
             octets(&with(message(Body::FollowUp { origin: stamp(EPOCH) }, 7, -3), |header| {
                 header.correction = far
@@ -341,7 +346,7 @@ fn leading() -> Bench {
         ptp_timescale: true,
         utc_offset: Some(37),
     };
-    let config = Config { lead: Lead::Always, own_time, log_announce: 0, accept_unicast: true, ..follower() };
+    let config = Config { lead: Lead::Always, own_time, log_announce: 0, ..follower() };
     let mut bench = Bench::new(config);
     while bench.engine.port_state(0) != PortState::Master {
         bench.now = bench.engine.poll_timeout().expect("it waits for the announce receipt timeout");

@@ -44,7 +44,9 @@ impl<const PORTS: usize> Engine<PORTS> {
             {
                 &mut counters.alternate_master
             }
-            Ok(Message { header, .. }) if header.flags.has(Flags::UNICAST) && !self.config.accept_unicast => {
+            Ok(Message { header, body, .. })
+                if header.flags.has(Flags::UNICAST) && sets_time(&body) && !self.config.accept_unicast =>
+            {
                 &mut counters.unicast
             }
             Ok(message) => return Some(message),
@@ -52,4 +54,10 @@ impl<const PORTS: usize> Engine<PORTS> {
         *reason += 1;
         None
     }
+}
+
+/// Whether a leader tells its time by it. Delay exchanges go to one host also where that comes to all (hybrid mode):
+/// a request asks for nothing but an answer, and an answer counts only for a request of ours.
+const fn sets_time(body: &Body) -> bool {
+    !matches!(body, Body::DelayReq { .. } | Body::DelayResp { .. })
 }

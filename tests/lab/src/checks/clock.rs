@@ -7,7 +7,7 @@ use crate::clock::{Clock, differences};
 use crate::peers::ptp4l::{self, Role};
 use crate::products::Products;
 use crate::studio::Studio;
-use crate::wait::SOON;
+use crate::wait::{self, SOON};
 
 /// Long enough to lock with an Announce a second, on a machine that stalls.
 const LOCK: Duration = Duration::from_secs(40);
@@ -62,14 +62,19 @@ pub fn follows_ptp4l(studio: &mut Studio, products: &Products) -> anyhow::Result
     Ok(format!("{} ({} s apart)", judge(&values)?, whole_seconds / 1_000_000_000))
 }
 
-/// A ptp4l follower chooses our leader and measures its offset from it.
+/// ptp4l followers choose our leader and measure their offset from it, one with delay exchanges of its own.
 pub fn leads_ptp4l(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
-    let (a, b) = (studio.host("a")?, studio.host("b")?);
+    let (a, b, c) = (studio.host("a")?, studio.host("b")?, studio.host("c")?);
     let mut leader = Clock::leader(&a, products, 0, 100, 0.0)?;
     let line = leader.wait_for(LineState::Leader, SOON)?;
-    let mut follower = ptp4l::start(&b, 0, Role::Follower)?;
-    follower.says("selected best master clock 00005e.fffe.005301", SOON)?;
-    follower.says("master offset", LOCK)?;
+    let (all, one) = (ptp4l::start(&b, 0, Role::Follower)?, ptp4l::start(&c, 0, Role::HybridFollower)?);
+    for mut follower in [all, one] {
+        follower.says("selected best master clock 00005e.fffe.005301", SOON)?;
+        // Its offsets are 0 until a delay request of its own is answered.
+        wait::until("an offset", LOCK, || {
+            Ok(ptp4l::offsets(&follower.log()).into_iter().find(|&ns| ns != 0.0))
+        })?;
+    }
     Ok(format!("{:?}", line.leader))
 }
 

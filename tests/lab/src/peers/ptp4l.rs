@@ -15,6 +15,8 @@ pub enum Role {
     },
     /// Never leads.
     Follower,
+    /// Never leads, and asks the leader alone for the path delay instead of everybody.
+    HybridFollower,
 }
 
 /// Starts ptp4l on the host's `eth0`: software timestamps, end-to-end delay, an Announce a second, eight Sync.
@@ -38,6 +40,7 @@ pub fn start(host: &Host, domain: u8, role: Role) -> anyhow::Result<Process> {
     let _ = match role {
         Role::Leader { priority } => writeln!(text, "priority1 {priority}"),
         Role::Follower => writeln!(text, "slaveOnly 1\npriority1 200"),
+        Role::HybridFollower => writeln!(text, "slaveOnly 1\npriority1 200\nhybrid_e2e 1"),
     };
     let file = host.directory().join("ptp4l.conf");
     std::fs::write(&file, text)?;
