@@ -23,9 +23,8 @@ impl MediaClock {
     ///
     /// `None` in the first part when the form is unknown or the offset is out of range.
     pub(crate) fn parse(value: &str) -> (Option<Self>, bool) {
-        let deviates = value.split_whitespace().any(|word| {
-            strip_name(word, "rate=").and_then(|rate| rate.split_once('/')).is_some_and(|(n, d)| n != d)
-        });
+        let rates = value.split_whitespace().filter_map(|word| strip_name(word, "rate="));
+        let deviates = rates.filter_map(|rate| rate.split_once('/')).any(|(n, d)| is_deviation(n, d));
         let clock = value.split_whitespace().find_map(|word| {
             if word.eq_ignore_ascii_case("sender") || strip_name(word, "IEEE1722=").is_some() {
                 return Some(Some(Self::Sender));
@@ -36,6 +35,14 @@ impl MediaClock {
         });
         (clock.flatten(), deviates)
     }
+}
+
+/// Whether the ratio is other than 1 and near it: some senders write the sample rate as one (`48000/1`).
+fn is_deviation(numerator: &str, denominator: &str) -> bool {
+    let [numerator, denominator] =
+        [numerator, denominator].map(|text| text.trim().parse::<u32>().unwrap_or(0));
+    let (low, high) = (numerator.min(denominator), numerator.max(denominator));
+    low != high && u64::from(high) < 2 * u64::from(low)
 }
 
 /// 32 bits unsigned; negative values are taken modulo 2^32.
@@ -64,6 +71,11 @@ mod tests {
             ("direct=3158064976", Some(MediaClock::Direct(3_158_064_976)), false),
             ("direct=-1", Some(MediaClock::Direct(u32::MAX)), false),
             ("direct=0 rate=48000", Some(MediaClock::Direct(0)), false),
+            ("direct=0 rate=48000/1", Some(MediaClock::Direct(0)), false),
+            ("direct=0 rate=1/48000", Some(MediaClock::Direct(0)), false),
+            ("direct=0 rate=48000/48000", Some(MediaClock::Direct(0)), false),
+            ("direct=0 rate=x/1", Some(MediaClock::Direct(0)), false),
+            ("direct=0 rate=48000/47952", Some(MediaClock::Direct(0)), true),
             ("direct=0 rate=1000/1001", Some(MediaClock::Direct(0)), true),
             ("id=src:00:1d:c1 direct=5", Some(MediaClock::Direct(5)), false),
             ("offset=963214424", Some(MediaClock::Direct(963_214_424)), false),

@@ -209,9 +209,11 @@ fn parse_domain(text: &str) -> Option<u8> {
     number.trim().parse().ok()
 }
 
-/// Reads the domain of `clock-domain:PTPv2 <d>` or `ptp-domain:<d>`.
+/// Reads the domain of `clock-domain:PTPv2 <d>` or `ptp-domain:<d>`; other clock domains (`local=<n>`) are none of PTP.
 pub(crate) fn parse_clock_domain(value: &str) -> Option<u8> {
-    parse_domain(value.split_whitespace().next_back()?)
+    let number = value.split_whitespace().next_back()?;
+    let is_ptp = value.get(..3).is_some_and(|name| name.eq_ignore_ascii_case("ptp"));
+    if is_ptp { parse_domain(number) } else { value.trim().parse().ok() }
 }
 
 /// Exactly `N` hexadecimal octets, with dashes, colons, or nothing between them.
@@ -313,5 +315,7 @@ mod tests {
         assert_eq!(compare(&clock, &OurClock { grandmaster, ..ours(0, false) }), Relation::Same);
         assert_eq!(parse_clock_domain("PTPv2 127"), Some(127));
         assert_eq!(parse_clock_domain("PTPv2"), None);
+        assert_eq!(parse_clock_domain("5"), Some(5));
+        assert_eq!(parse_clock_domain("local=0"), None);
     }
 }
