@@ -99,6 +99,24 @@ impl Document {
         text
     }
 
+    /// The descriptions in it, one or more: some units write one for each of their streams into one text. Another one
+    /// begins with a `v=` behind the media sections of one that has its own.
+    pub(crate) fn split(self) -> Vec<Self> {
+        let mut documents = Vec::new();
+        let mut current = Self { session: self.session, media: Vec::new() };
+        for mut section in self.media {
+            let is_next = |line: &Line| line.letter == 'v' && current.session.line('v').is_some();
+            let next = section.lines.iter().position(is_next).map(|at| section.lines.split_off(at));
+            current.media.push(section);
+            if let Some(lines) = next {
+                let next = Self { session: Section { lines }, media: Vec::new() };
+                documents.push(core::mem::replace(&mut current, next));
+            }
+        }
+        documents.push(current);
+        documents
+    }
+
     /// The session part, then the media sections.
     pub(crate) fn sections(&self) -> impl Iterator<Item = &Section> {
         core::iter::once(&self.session).chain(&self.media)
@@ -140,7 +158,7 @@ fn within_limit<'a>(bytes: &'a [u8], notes: &mut Notes) -> &'a [u8] {
     let Some(head) = bytes.get(..MAX_OCTETS).filter(|head| head.len() < bytes.len()) else {
         return bytes;
     };
-    notes.add(None, Finding::TooLong(bytes.len()));
+    notes.add(None, Finding::TooLong);
     let end = head.iter().rposition(|&octet| octet == b'\n' || octet == b'\r').unwrap_or(0);
     head.get(..end).unwrap_or_default()
 }
@@ -249,7 +267,7 @@ mod tests {
         let text = format!("v=0\nm=audio\n{}", "a=x\n".repeat(10_000));
         let (document, notes) = parse(text.as_bytes());
         assert_eq!(document.media[0].lines.len(), 1 + MAX_ATTRIBUTES);
-        assert!(notes.contains(&Finding::TooLong(text.len())) && notes.contains(&Finding::TooManyAttributes));
+        assert!(notes.contains(&Finding::TooLong) && notes.contains(&Finding::TooManyAttributes));
         let (document, notes) = parse("m=x\n".repeat(17).as_bytes());
         assert_eq!((document.media.len(), &*notes), (16, &[Finding::TooManySections][..]));
         let (document, notes) = parse("b=x\n".repeat(600).as_bytes());

@@ -37,18 +37,31 @@ pub fn read(bytes: &[u8]) -> Result<Parsed, Refusal> {
 /// [`read`] for a receiver that can take more than others.
 pub fn read_with(bytes: &[u8], allow: Allow) -> Result<Parsed, Refusal> {
     let mut notes = Notes::default();
-    let document = Document::parse_noting(bytes, &mut notes);
-    match read_document(&document, allow, &mut notes) {
-        Ok(streams) => Ok(Parsed { streams, warnings: notes.take() }),
-        Err((reason, line)) => {
-            let name = document.session.line('s').map(|line| for_display(&line.value)).unwrap_or_default();
-            let may_be_cut = matches!(reason, Reason::NoAudio | Reason::NoCodec | Reason::NoAddress);
-            let reason = if may_be_cut && is_cut(&notes) { Reason::Limit } else { reason };
-            let mut warnings = notes.take();
-            warnings.retain(|warning| *warning != Warning { line, finding: Finding::Section(reason) });
-            Err(Refusal { reason, line, name, warnings })
+    let documents = Document::parse_noting(bytes, &mut notes).split();
+    let mut streams = Vec::new();
+    let mut refused: Option<Refused> = None;
+    for document in &documents {
+        match read_document(document, allow, &mut notes) {
+            Ok(found) => streams.extend(found),
+            // Beside something playable, one without audio is as it should be.
+            Err(no_audio @ (Reason::NoAudio, _)) => refused = refused.or(Some(no_audio)),
+            Err(reason) => {
+                notes.add(reason.1, Finding::Section(reason.0));
+                refused = refused.filter(|&(known, _)| known != Reason::NoAudio).or(Some(reason));
+            }
         }
     }
+    if !streams.is_empty() {
+        return Ok(Parsed { streams, warnings: notes.take() });
+    }
+    let (reason, line) = refused.unwrap_or((Reason::NoAudio, None));
+    let names = documents.iter().filter_map(|document| document.session.line('s'));
+    let name = names.map(|line| for_display(&line.value)).next().unwrap_or_default();
+    let may_be_cut = matches!(reason, Reason::NoAudio | Reason::NoCodec | Reason::NoAddress);
+    let reason = if may_be_cut && is_cut(&notes) { Reason::Limit } else { reason };
+    let mut warnings = notes.take();
+    warnings.retain(|warning| *warning != Warning { line, finding: Finding::Section(reason) });
+    Err(Refusal { reason, line, name, warnings })
 }
 
 fn read_document(document: &Document, allow: Allow, notes: &mut Notes) -> Result<Vec<Stream>, Refused> {
@@ -125,7 +138,7 @@ fn read_origin(session: &Section, notes: &mut Notes) -> Origin {
 fn is_cut(notes: &Notes) -> bool {
     notes.iter().any(|warning| {
         let finding = warning.finding;
-        matches!(finding, Finding::TooLong(_) | Finding::TooManyLines | Finding::TooManySections)
+        matches!(finding, Finding::TooLong | Finding::TooManyLines | Finding::TooManySections)
             || finding == Finding::TooManyAttributes
     })
 }

@@ -43,8 +43,8 @@ macro_rules! findings {
 }
 
 findings! {
-    /// More than 8 KiB; the number of octets.
-    TooLong(usize) => "description has {} octets, only the first 8192 were read",
+    /// More than 8 KiB.
+    TooLong => "description has more than 8192 octets, only the first of them were read",
     /// More than 512 lines.
     TooManyLines => "more than 512 lines, the rest was not read",
     /// More than 16 media sections.
