@@ -152,7 +152,7 @@ fn deletions_by_whole_description_and_by_silence_are_honoured() {
         listener.handle_timeout(at);
         seen.extend(events(&mut listener).into_iter().map(|event| (at, event)));
     }
-    assert_eq!(seen, [(secs(92), SapEvent::Stale(id)), (secs(302), SapEvent::Gone(id, Gone::Silent))]);
+    assert_eq!(seen, [(secs(92), SapEvent::Stale(id)), (secs(452), SapEvent::Gone(id, Gone::Silent))]);
 }
 
 #[test]

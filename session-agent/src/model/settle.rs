@@ -1,5 +1,6 @@
 //! Wanted against seen: what must be written, what must go.
 
+use wireloom_sdp::FIRST_PATIENCE;
 use wireloom_units::Nanos;
 use wireloom_wanted::{Direction, Node};
 
@@ -7,8 +8,6 @@ use super::known::{Origin, node_id};
 use super::{Known, Model, clock, node};
 use crate::time::Now;
 
-/// The normal expiry of a stream of which no period is known: 10 × 30 s (`aes67` 1.4).
-pub const NORMAL_EXPIRY: Nanos = Nanos::from_secs(300);
 /// A stream whose time is over but whose packets still come is looked at again after this.
 const LOOK_AGAIN: Nanos = Nanos::from_secs(5);
 
@@ -81,7 +80,7 @@ impl Model {
             let mut kept = Known::new(Origin::Kept, node.text.name.clone(), arrival);
             kept.show = node.show;
             kept.shown = true;
-            kept.leaves_at = Some(self.started.plus(NORMAL_EXPIRY).max(now.mono));
+            kept.leaves_at = Some(self.started.plus(FIRST_PATIENCE).max(now.mono));
             kept.address =
                 node.legs.first().and_then(|leg| leg.source).map(|ip| ip.to_string()).unwrap_or_default();
             kept.node = Some(Node { offline: false, ..node });

@@ -128,7 +128,7 @@ fn a_kept_node_stays_for_the_normal_expiry_and_goes_then() {
     let mut next = Bench::new(Saved::default());
     next.object = first.object.clone();
     next.connect();
-    next.pass(299);
+    next.pass(449);
     assert_eq!((next.object == first.object, next.writes), (true, 0), "nothing differs, nothing is written");
     next.pass(2);
     assert!(next.object.is_empty());
@@ -144,7 +144,7 @@ fn a_kept_node_that_is_linked_stays_offline_until_its_link_goes() {
     next.connect();
     let id = next.nodes()[0].0.to_owned();
     next.state(&id, 2, "silent");
-    next.pass(400);
+    next.pass(500);
     assert!(next.nodes()[0].1.offline);
     next.hear(&sdp(4711, 21, "Stage", 1));
     assert!(!next.nodes()[0].1.offline, "it came back");

@@ -15,4 +15,4 @@ pub use event::{Counters, Gone, Heard, SapEvent, Unreadable};
 pub use identity::{Change, Known, Verdict, judge};
 pub use listener::SapListener;
 pub use packet::{SapError, SapPacket, message_hash};
-pub use session::{Hearing, State, StreamId, Via};
+pub use session::{FIRST_PATIENCE, Hearing, State, StreamId, Via};

@@ -61,6 +61,8 @@ pub(crate) struct Session {
     /// When the host that its origin names announced it last.
     owner_heard: Option<Nanos>,
     gaps: [Nanos; GAPS],
+    /// How many of the gaps were measured, the newest ones; the others are a guess.
+    measured: usize,
     frozen: Option<Nanos>,
 }
 
@@ -94,6 +96,7 @@ impl Session {
             repeated: false,
             owner_heard: None,
             gaps: [FIRST_GUESS; GAPS],
+            measured: 0,
             frozen: None,
         }
     }
@@ -136,6 +139,7 @@ impl Session {
                 if let Some(newest) = self.gaps.last_mut() {
                     *newest = gap;
                 }
+                self.measured = (self.measured + 1).min(GAPS);
                 self.repeated = true;
             }
             Some(core::mem::replace(known, hearing))
@@ -185,9 +189,13 @@ impl Session {
         self.frozen.is_none() && now.since(self.last) > self.period()
     }
 
-    /// Silence after which it is forgotten.
+    /// Silence after which it is forgotten: ten periods, and long enough to see the slow rhythm of RFC 2974 before
+    /// the median of the gaps shows it.
     fn patience(&self) -> Nanos {
-        Nanos(self.period().0.saturating_mul(10).clamp(LEAST_PATIENCE.0, MOST_PATIENCE.0))
+        let measured = self.gaps.iter().rev().take(self.measured);
+        let slow = measured.max().map_or(FIRST_PATIENCE, |longest| Nanos(longest.0.saturating_mul(3)));
+        let patience = self.period().0.saturating_mul(10).max(slow.0);
+        Nanos(patience.clamp(LEAST_PATIENCE.0, MOST_PATIENCE.0))
     }
 
     /// When `pass` has something to do.
@@ -256,6 +264,10 @@ impl Session {
     }
 }
 
+/// Silence after which an announcement that was heard once is forgotten: longer than the 300 s, and a third more at
+/// random, that the RFC lets pass between two (RFC 2974 §3.1).
+pub const FIRST_PATIENCE: Nanos = Nanos::from_secs(450);
+
 const GAPS: usize = 5;
 const FIRST_GUESS: Nanos = Nanos::from_secs(30); // what most senders do
 const SHORTEST_GAP: Nanos = Nanos::from_millis(100); // closer ones are copies of one announcement
@@ -302,6 +314,22 @@ mod tests {
     }
 
     #[test]
+    fn the_slow_rhythm_of_the_rfc_is_no_silence() {
+        let mut session = session();
+        let mut at = 0;
+        // 300 s and up to a third more or less: announced, stale at times, never forgotten.
+        for gap in [400, 200, 400, 380, 210, 390, 400] {
+            session.hear(heard(Nanos::from_secs(at), 1));
+            at += gap;
+            for s in at - gap..at {
+                let passed = session.pass(Nanos::from_secs(s), None, false);
+                assert!(matches!(passed, Passed::Nothing | Passed::BecameStale), "{passed:?} at {s} s");
+            }
+        }
+        assert_eq!(session.period(), Nanos::from_secs(380));
+    }
+
+    #[test]
     fn time_stands_still_while_the_interface_is_down() {
         let mut session = session();
         session.hear(heard(Nanos::from_secs(0), 1));
@@ -318,7 +346,7 @@ mod tests {
     fn what_is_in_use_stays() {
         let mut session = session();
         assert_eq!(session.pass(Nanos::from_secs(90), None, true), Passed::BecameStale);
-        assert_eq!(session.pass(Nanos::from_secs(300), None, true), Passed::Nothing);
+        assert_eq!(session.pass(FIRST_PATIENCE, None, true), Passed::Nothing);
         assert_eq!((session.state, session.deadline()), (State::Unannounced, None));
     }
 }
