@@ -235,7 +235,8 @@ impl SapListener {
         if !self.new_entries.has_one(now, NEW_ENTRIES) && !self.has_announced(from, &origin) {
             return Err(SapError::TooFast);
         }
-        match read(text) {
+        // All of it: the reading stops at a whole line and says so.
+        match read(&packet.payload) {
             Ok(parsed) => self.adopt(hearing, text, parsed),
             Err(refusal) => {
                 self.counters.unreadable += 1;

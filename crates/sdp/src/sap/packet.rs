@@ -152,7 +152,8 @@ fn find_description(body: &[u8], delete: bool) -> Result<&[u8], SapError> {
         }
         return Ok(without_nul(rest.get(1..).unwrap_or_default()));
     }
-    let start = head.windows(2).position(|pair| pair == b"v=").ok_or(SapError::PayloadType)?;
+    let is_start = |pair: &[u8]| pair == b"v=" || delete && pair == b"o=";
+    let start = head.windows(2).position(is_start).ok_or(SapError::PayloadType)?;
     Ok(without_nul(body.get(start..).unwrap_or_default()))
 }
 
@@ -195,6 +196,9 @@ mod tests {
         }
         assert_eq!(find_description(b"", true), Ok(&b""[..]));
         assert_eq!(find_description(b"o=- 1 1 IN IP4 192.0.2.1", true), Ok(&b"o=- 1 1 IN IP4 192.0.2.1"[..]));
+        let unended = b"application/sdpo=- 1 1 IN IP4 192.0.2.1";
+        assert_eq!(find_description(unended, true), Ok(&b"o=- 1 1 IN IP4 192.0.2.1"[..]));
+        assert_eq!(find_description(unended, false), Err(SapError::PayloadType));
     }
 
     #[test]
