@@ -22,7 +22,12 @@ pub const PORT: u16 = 9875;
 /// Where our own announcements go.
 pub const ANNOUNCE_TO: Ipv4Addr = Ipv4Addr::new(239, 255, 255, 255);
 
-const GROUPS_V4: [Ipv4Addr; 3] = [ANNOUNCE_TO, Ipv4Addr::new(224, 2, 127, 254), Ipv4Addr::new(224, 0, 0, 56)];
+const GROUPS_V4: [Ipv4Addr; 4] = [
+    ANNOUNCE_TO,
+    Ipv4Addr::new(224, 2, 127, 254),
+    Ipv4Addr::new(239, 195, 255, 255), // of an organisation
+    Ipv4Addr::new(224, 0, 0, 56),      // PipeWire's default
+];
 const GROUPS_V6: [Ipv6Addr; 4] = [group_v6(0xff02), group_v6(0xff05), group_v6(0xff08), group_v6(0xff0e)];
 /// The largest UDP datagram; longer SAP packets do not exist.
 const MAX_DATAGRAM: usize = 65_535;

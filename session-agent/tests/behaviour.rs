@@ -58,12 +58,21 @@ fn every_group_is_heard() {
         let mut world = World::new().await;
         world.start_agent().await;
         let device = Announcer::new(22);
-        let groups = [[239, 255, 255, 255], [224, 2, 127, 254], [224, 0, 0, 56]];
-        for (number, group) in (1..).zip(groups) {
-            let sdp = device.sdp(5000 + number, 1, &format!("Group {number}"), &format!("239.69.2.{number}"));
-            device.send(Ipv4Addr::from(group), &sdp, false);
-        }
-        let seen = world.until_snapshot("three streams", |seen| seen.streams.len() == 3).await;
+        let groups = [[239, 255, 255, 255], [224, 2, 127, 254], [239, 195, 255, 255], [224, 0, 0, 56]];
+        let announce_all = || {
+            for (number, group) in (1..).zip(groups) {
+                let sdp =
+                    device.sdp(5000 + number, 1, &format!("Group {number}"), &format!("239.69.2.{number}"));
+                device.send(Ipv4Addr::from(group), &sdp, false);
+            }
+        };
+        // As senders do it: again, for the agent may have its name before it hears everything.
+        let seen = world
+            .until_snapshot("four streams", |seen| {
+                announce_all();
+                seen.streams.len() == 4
+            })
+            .await;
         assert!(seen.streams.iter().all(|stream| stream.heard_on == ["veth0"]), "{seen:#?}");
     });
 }
