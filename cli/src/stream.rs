@@ -76,7 +76,7 @@ pub struct Create {
     #[arg(long)]
     dscp: Option<u8>,
     /// Describe it the way these devices prefer
-    #[arg(long, value_parser = ["aes67", "dante", "ravenna", "st2110"], conflicts_with = "dante")]
+    #[arg(long, value_parser = ["aes67", "dante", "ravenna", "st2110", "oat"], conflicts_with = "dante")]
     flavour: Option<String>,
     /// Describe it the way Dante devices accept
     #[arg(long)]

@@ -166,10 +166,13 @@ impl Slot {
             || old.legs != wanted.legs
             || old.dscp != wanted.dscp
             || old.announced != wanted.announced
+            || old.copies.as_ref().map(|copies| copies.port)
+                != wanted.copies.as_ref().map(|copies| copies.port)
             || (wanted.direction == Direction::Transmit
                 && (old.media.offset != wanted.media.offset || old.media.ssrc != wanted.media.ssrc));
         let clock = (wanted.clock, wanted.media.offset);
         let latency = (old.latency != wanted.latency).then_some(wanted.latency);
+        let copies_changed = old.copies != wanted.copies;
         self.wanted = wanted;
         self.stream.update_properties(&properties::texts(&self.wanted));
         if media_changed {
@@ -190,6 +193,11 @@ impl Slot {
                 }
             }
         } else {
+            if let Some(place) = self.open.as_ref().and_then(|open| open.place).filter(|_| copies_changed) {
+                let copies = stream::copies(&self.wanted);
+                let loop_ = around.context.data_loop();
+                drop(around.world.with(loop_, |world| world.pacer().set_copies(place, copies)));
+            }
             self.stream.with_logic(|logic| {
                 if let Logic::Receive(receive) = logic {
                     receive.set_clock(clock.0, clock.1);
@@ -219,7 +227,8 @@ impl Slot {
         let linked = self.stream.links() > 0;
         let sending = self.wanted.direction == Direction::Transmit && self.wanted.announced;
         let active = linked || sending;
-        let run = active && !self.wanted.offline && !self.wanted.legs.is_empty();
+        let has_way = !self.wanted.legs.is_empty() || self.wanted.copies.is_some();
+        let run = active && !self.wanted.offline && has_way;
         if run && self.open.is_none() && self.retry_at.is_none_or(|at| now >= at) {
             self.open(now, around);
         } else if !run && (self.open.is_some() || self.retry_at.is_some()) {
@@ -253,7 +262,7 @@ impl Slot {
 
     fn open(&mut self, now: Instant, around: &Surroundings) {
         self.retry_at = None;
-        let opened = descriptors_suffice(2 * self.wanted.legs.len() as u64).and_then(|()| {
+        let opened = descriptors_suffice(2 * (self.wanted.legs.len() as u64 + 1)).and_then(|()| {
             match self.wanted.direction {
                 Direction::Receive => self.open_receive(),
                 Direction::Transmit => self.open_transmit(around).map(|place| (Vec::new(), Some(place))),
@@ -422,7 +431,7 @@ impl Slot {
             state,
             error,
             mode: self.report.mode().filter(|_| self.open.is_some()),
-            port: if self.open.is_some() { self.wanted.legs.first().map_or(0, |leg| leg.port) } else { 0 },
+            port: if self.open.is_some() { self.port() } else { 0 },
             latency: if self.wanted.direction == Direction::Receive {
                 self.report.latency()
             } else {
@@ -434,9 +443,19 @@ impl Slot {
         }
     }
 
+    /// The port that it is received at or sent to; of a stream that is sent to who asks, the one that is asked.
+    fn port(&self) -> u16 {
+        let copies = self.wanted.copies.as_ref().map(|copies| copies.port);
+        self.wanted.legs.first().map(|leg| leg.port).or(copies).unwrap_or(0)
+    }
+
     fn open_state(&self, open: &Open, now: Instant) -> (State, String) {
         let notes = self.report.notes();
         let receiving = self.wanted.direction == Direction::Receive;
+        let nobody_asks = self.wanted.copies.as_ref().is_some_and(|copies| copies.to.is_empty());
+        if nobody_asks && self.wanted.legs.is_empty() {
+            return (State::Waiting, "nobody asks for it".to_owned());
+        }
         if !open.heard {
             let text = if receiving { "no packet has arrived yet" } else { "" };
             return (State::Waiting, text.to_owned());

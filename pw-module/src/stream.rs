@@ -8,7 +8,7 @@ use wireloom_rtp::{CapacityError, Encoding, Packetizer, PacketizerConfig, Timeli
 use wireloom_units::{Channels, MediaIndex, Rate, Samples, Ssrc};
 use wireloom_wanted::{Leg, Node};
 
-use crate::ffi::{JoinError, MediaSocket};
+use crate::ffi::{Destination, JoinError, MediaSocket};
 use crate::rt::{Adaptive, Receive, ReceiveConfig, Report, Resend, Transmit, TransmitSlot};
 
 /// The longest cycle that is played without a gap when it comes for the first time.
@@ -141,7 +141,21 @@ pub(crate) fn transmit(node: &Node, report: &Arc<Report>) -> Result<TransmitSlot
     .map_err(StreamError::Capacity)?;
     let open = |leg: &Leg| MediaSocket::transmit(leg, node.dscp, queue_bytes(node));
     let sockets = node.legs.iter().map(open).collect::<Result<_, _>>().map_err(StreamError::Socket)?;
-    let report = Arc::clone(report);
-    let announced = node.announced;
-    Ok(TransmitSlot { rate, packetizer, sockets, report, announced, live: false, end: MediaIndex(0) })
+    let copier = node.copies.as_ref().map(|it| MediaSocket::copies(it.port, node.dscp, queue_bytes(node)));
+    Ok(TransmitSlot {
+        rate,
+        packetizer,
+        sockets,
+        copier: copier.transpose().map_err(StreamError::Socket)?,
+        copies: copies(node),
+        report: Arc::clone(report),
+        announced: node.announced,
+        live: false,
+        end: MediaIndex(0),
+    })
+}
+
+/// Who gets a copy of the stream `node`.
+pub(crate) fn copies(node: &Node) -> Vec<Destination> {
+    node.copies.iter().flat_map(|copies| &copies.to).map(|to| Destination::new(*to)).collect()
 }

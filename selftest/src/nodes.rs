@@ -68,5 +68,6 @@ fn node(arguments: &Arguments, direction: Direction) -> Node {
         remote: direction == Direction::Receive,
         direct: Vec::new(),
         keepalive: None,
+        copies: None,
     }
 }

@@ -49,6 +49,8 @@ pub struct Ends {
     pub datagrams: mpsc::Receiver<Datagram>,
     /// From senders of OAT that were asked for a stream.
     pub answers: mpsc::Receiver<oat::Datagram>,
+    /// From receivers of OAT that want a stream of ours.
+    pub questions: mpsc::Receiver<oat::Question>,
     pub graph: mpsc::Receiver<GraphEvent>,
     pub told: mpsc::Receiver<Told>,
     pub ravenna: mpsc::Receiver<ravenna::Event>,
@@ -62,6 +64,7 @@ pub struct Driver {
     pub model: Model,
     pub sockets: SapSockets,
     pub subscriptions: oat::Sockets,
+    pub questions: oat::Questions,
     pub watch: ClockWatch,
     pub service: ClockService,
     pub lock: ActiveLock,
@@ -147,6 +150,14 @@ impl Driver {
                     heard = true;
                     changed = self.model.handle_subscription(self.clock.now(), answer.local, answer.from, &answer.bytes);
                 }
+                Some(question) = ends.questions.recv(), if !resting => {
+                    heard = true;
+                    changed = self.answer_question(&question);
+                    for _ in 1..BATCH {
+                        let Ok(question) = ends.questions.try_recv() else { break };
+                        changed |= self.answer_question(&question);
+                    }
+                }
                 _ = clock_look.tick() => changed = self.look_at_clock(),
                 _ = interface_look.tick() => self.read_interfaces(),
                 () = rung(bell.as_ref()) => {
@@ -194,6 +205,15 @@ impl Driver {
         })
     }
 
+    fn answer_question(&mut self, question: &oat::Question) -> bool {
+        let (now, port) = (self.clock.now(), question.local.port());
+        let (answer, changed) = self.model.handle_question(now, port, question.from, &question.bytes);
+        if let Some(answer) = answer {
+            self.questions.answer(question, &answer);
+        }
+        changed
+    }
+
     fn answer(&mut self, request: Request, ends: &Ends) {
         let now = self.clock.now();
         let answer = self.model.handle_ask(now, request.ask);
@@ -230,6 +250,9 @@ impl Driver {
         self.controlled.send_if_modified(|known| std::mem::replace(known, plan.clone()) != plan);
         while let Some(outgoing) = self.model.poll_subscription() {
             self.subscriptions.send(&outgoing);
+        }
+        for port in self.questions.follow(&self.model.offer_sockets()) {
+            self.model.handle_port_taken(now, port);
         }
         if let Some(saved) = self.model.poll_save(now) {
             self.states.write(saved);

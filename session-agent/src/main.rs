@@ -94,6 +94,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let watch = clock_watch::ClockWatch::new(&loaded.settings.clock_page);
     let service = clock_service::ClockService::start(&loaded.settings.clock_page);
     let mut model = model::Model::new(clock.now(), loaded.settings, saved, random());
+    model.handle_computer_name(computer_name());
     let active = lock.hold();
     if !active {
         warn!("in use by another session: this agent only watches");
@@ -115,6 +116,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let sockets =
         sap_sockets::SapSockets::open(&datagram_sender).context("opening the announcement sockets")?;
     let (answer_sender, answers) = mpsc::channel(256);
+    let (question_sender, questions) = mpsc::channel(256);
     let (graph_sender, graph) = mpsc::channel(1024);
     let (ops, ops_receiver) = pipewire::channel::channel();
     pipewire_thread::start(graph_sender, ops_receiver).context("starting the PipeWire thread")?;
@@ -132,6 +134,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         model,
         sockets,
         subscriptions: oat::Sockets::new(answer_sender),
+        questions: oat::Questions::new(question_sender),
         watch,
         service,
         lock,
@@ -170,7 +173,8 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         }
     };
     info!("ready");
-    let ends = core::Ends { requests, datagrams, answers, graph, told, ravenna: sessions, ops, worlds };
+    let ends =
+        core::Ends { requests, datagrams, answers, questions, graph, told, ravenna: sessions, ops, worlds };
     driver.run(ends, stop).await;
     anyhow::ensure!(
         !lost.load(std::sync::atomic::Ordering::Relaxed),
@@ -188,6 +192,12 @@ fn state_directory() -> PathBuf {
     let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let home = || absolute("HOME").unwrap_or_else(|| PathBuf::from("/")).join(".local/state");
     absolute("XDG_STATE_HOME").unwrap_or_else(home).join("wireloom")
+}
+
+/// The host name without its domain.
+fn computer_name() -> String {
+    let name = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
+    name.split('.').next().unwrap_or_default().to_owned()
 }
 
 /// Random numbers from the operating system, by way of the standard library's hasher keys.

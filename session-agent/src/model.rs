@@ -14,6 +14,7 @@ mod jobs;
 mod known;
 mod node;
 mod oat;
+mod offered;
 mod own;
 mod ravenna;
 mod requests;
@@ -81,6 +82,9 @@ pub struct Model {
     jobs: jobs::Jobs,
     routes: routes::Routes,
     oat: oat::Oat,
+    offers: offered::Offers,
+    /// What this computer is called; may be empty.
+    computer: String,
     /// The announcement groups should be left and joined again.
     rejoin: bool,
     world: Arc<World>,
@@ -125,12 +129,19 @@ impl Model {
             jobs: jobs::Jobs::default(),
             routes: routes::Routes::default(),
             oat: oat::Oat::default(),
+            offers: offered::Offers::new(&mut random),
+            computer: String::new(),
             rejoin: false,
             world: Arc::default(),
             random: Box::new(random),
         };
         model.restore(now);
         model
+    }
+
+    /// What this computer is called among devices.
+    pub fn handle_computer_name(&mut self, name: String) {
+        self.computer = name;
     }
 
     /// Whether this session is the one that acts.

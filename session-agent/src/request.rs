@@ -42,18 +42,30 @@ pub enum Flavour {
     Dante,
     Ravenna,
     St2110,
+    /// Sent to who asks (OpenAudioTools), not to a group.
+    Oat,
 }
 
 impl Flavour {
     pub fn parse(word: &str) -> Option<Self> {
-        [("aes67", Self::Aes67), ("dante", Self::Dante), ("ravenna", Self::Ravenna), ("st2110", Self::St2110)]
-            .into_iter()
-            .find_map(|(known, flavour)| (known == word).then_some(flavour))
+        let words = [
+            ("aes67", Self::Aes67),
+            ("dante", Self::Dante),
+            ("ravenna", Self::Ravenna),
+            ("st2110", Self::St2110),
+            ("oat", Self::Oat),
+        ];
+        words.into_iter().find_map(|(known, flavour)| (known == word).then_some(flavour))
     }
 
     /// The time to live that its makers use.
     pub const fn ttl(self) -> u8 {
         if matches!(self, Self::Ravenna) { 15 } else { 32 }
+    }
+
+    /// The port that it has by default; 0 is a free one.
+    pub const fn port(self) -> u16 {
+        if matches!(self, Self::Oat) { 0 } else { 5004 }
     }
 }
 
@@ -64,6 +76,7 @@ pub struct NewStream {
     pub channels: u32,
     /// `None`: from the pool.
     pub address: Option<Ipv4Addr>,
+    /// [`Flavour::port`] when nobody says.
     pub port: u16,
     pub labels: Option<Vec<String>>,
     pub encoding: String,

@@ -125,6 +125,13 @@ pub struct SavedOwn {
     pub announced: u64,
 }
 
+impl SavedOwn {
+    /// Its number in subscriptions of OAT, never 0.
+    pub fn oat_number(&self) -> u32 {
+        u32::try_from(self.session_id).unwrap_or(u32::MAX) // made of 32 bits
+    }
+}
+
 /// Reads the state at `path`. A file that cannot be understood is moved aside as `*.bad-<time>` and reported.
 pub fn load(path: &Path, wall_us: u64) -> (Saved, Option<String>) {
     let why = match read(path) {

@@ -151,6 +151,22 @@ class Attack:
                 "t=0 0\r\nm=audio 5004 RTP/AVP 98\r\na=rtpmap:98 L24/48000/2\r\na=ptime:1\r\n")
         return source, SAP, sap(source, text.encode(), identity=self.count)
 
+    def oat_sub(self):
+        """Asks for a stream in the name of others (OAT-SUB/1): well-formed, mutated, with a cookie that was never given."""
+        dice = self.dice
+        cookie = dice.choice([0, 0, 0, dice.getrandbits(64)])
+        good = struct.pack(">4sBBHIIQHH20x", b"OATS", 1, dice.choice([1, 1, 1, 2, 3, 4, 5]), dice.randrange(4), 0,
+                           dice.getrandbits(32), cookie, dice.choice([0, 30, 65535]), dice.choice([0, 50064, 9]))
+        to = (self.attack["to"], self.attack["port"])
+        return dice.choice(self.attack["sources"]), to, dice.choice([
+            lambda: good,
+            lambda: good,
+            lambda: mutate(dice, good),
+            lambda: good[:4] + b"\2" + good[5:],
+            lambda: good + dice.randbytes(1300),
+            lambda: good[:dice.randrange(48)],
+        ])()
+
     def ptp_garbage(self):
         """Truncated, mutated and unknown messages of ever new clocks; Announce, too, but never twice of one clock."""
         dice = self.dice

@@ -336,3 +336,41 @@ fn answers_of_others_and_to_other_questions_change_nothing() {
         assert_eq!((receiver.state(), receiver.poll_transmit()), (SubscriptionState::Asking, None));
     }
 }
+
+#[test]
+fn a_sender_that_starts_again_goes_on_with_the_receivers_of_before() {
+    let mut first = sender(&[stream(1, 2)]);
+    let from = host(9, 40_000);
+    let mut receiver = Subscription::new(ms(0), wish(50_064));
+    talk(ms(0), &mut first, from, &mut receiver);
+
+    let config = SenderConfig { per_stream: 2, ..SenderConfig::new([9; 16]) };
+    let mut second = SubscriptionSender::new(&config);
+    second.adopt(ms(1), 1, host(9, 50_064));
+    assert_eq!(second.subscribers(1).count(), 0, "nothing is offered yet");
+    second.offer(stream(1, 2)).expect("there is room");
+    for port in [50_064, 50_064, 50_065, 50_066] {
+        second.adopt(ms(1), 1, host(9, port));
+    }
+    assert_eq!(second.subscribers(1).map(|it| it.to.port()).collect::<Vec<_>>(), [50_064, 50_065]);
+    let goodbye = Message { port: 50_064, ..Message::new(Op::Unsubscribe) };
+    assert_eq!(second.handle_datagram(ms(1), PORT, from, &goodbye.emit()), Ok(None));
+    assert_eq!(second.subscribers(1).count(), 2, "without a cookie nobody ends what was adopted");
+    // The next renewal is by a cookie that the second sender never gave; the flow goes on all the same.
+    let mut now = ms(1);
+    while now < ms(90_000) {
+        now = receiver.poll_timeout().expect("it renews").max(now);
+        receiver.handle_timeout(now);
+        talk(now, &mut second, from, &mut receiver);
+        assert_eq!(second.subscribers(1).next().map(|it| it.to), Some(host(9, 50_064)));
+    }
+    assert_eq!(second.subscribers(1).count(), 1, "the other one never came back");
+    let events: Vec<_> = std::iter::from_fn(|| second.poll_event()).collect();
+    assert!(
+        matches!(
+            events[..],
+            [SenderEvent::Started(_), SenderEvent::Started(_), SenderEvent::Stopped(_, Why::Expired)]
+        ),
+        "{events:?}"
+    );
+}

@@ -17,7 +17,8 @@ pub use device::Device;
 pub use key::{Key, stable_id_is_valid};
 pub use link::{Link, LinkEnd, Route, RouteOrigin, RouteState, pair_id};
 pub use node::{
-    ClockRelation, Direction, Encoding, Invalid, Keepalive, Leg, Media, Node, NodeText, Protocol, Show,
+    ClockRelation, Copies, Direction, Encoding, Invalid, Keepalive, Leg, Media, Node, NodeText, Protocol,
+    Show,
 };
 pub use observation::{Finding, Heard};
 pub use report::{Mode, State, StateReport, Stats};

@@ -1,4 +1,4 @@
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddrV4};
 
 use serde::{Deserialize, Serialize};
 
@@ -62,6 +62,9 @@ pub struct Node {
     /// A datagram that the module sends from the media socket at intervals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keepalive: Option<Keepalive>,
+    /// Transmit only: who is sent a copy of every packet, besides `legs`. The node has its socket also while nobody is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<Copies>,
 }
 
 /// Texts for people, at most 128 characters each, without control characters.
@@ -195,6 +198,22 @@ pub enum Show {
     Desktop,
 }
 
+/// Copies of a stream to receivers that asked for it. That the receivers change disturbs none of those that stay.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Copies {
+    /// Port that they are sent from. The agent listens on it, bound to one address of this computer; the module binds
+    /// it without an address, so that everything that comes goes to the agent.
+    pub port: u16,
+    /// Receivers, at most [`Copies::MAX`].
+    #[serde(default)]
+    pub to: Vec<SocketAddrV4>,
+}
+
+impl Copies {
+    /// How many receivers a stream can have.
+    pub const MAX: usize = 16;
+}
+
 /// A datagram that keeps a flow alive, sent by the module from the media socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keepalive {
@@ -248,6 +267,8 @@ pub enum Invalid {
     Excluded(usize),
     /// Payload type above 127.
     PayloadType(u8),
+    /// More than 16 copies.
+    Copies(usize),
     /// More than 32 tokens in `direct`, or one longer than 64 bytes.
     Direct,
     /// Latency class above two seconds.
@@ -266,6 +287,7 @@ impl std::fmt::Display for Invalid {
             Self::Legs(n) => write!(f, "a stream has at most 4 legs, not {n}"),
             Self::Port => f.write_str("port 0 cannot carry a stream"),
             Self::Excluded(n) => write!(f, "a leg excludes at most {} senders, not {n}", Leg::MAX_EXCLUDED),
+            Self::Copies(n) => write!(f, "a stream has at most {} copies, not {n}", Copies::MAX),
             Self::PayloadType(n) => write!(f, "a payload type is 0 to 127, not {n}"),
             Self::Direct => f.write_str("`direct` has at most 32 tokens of at most 64 bytes"),
             Self::Latency(n) => write!(f, "a latency class of {n} frames is longer than two seconds"),
@@ -294,6 +316,15 @@ impl Node {
         "channels": ["Left", "Right"],
         "media": {"encoding": "L24", "rate": 48000, "samples_per_packet": 48, "payload_type": 98},
         "direct": ["oat-ctl", "aes67:48000"]
+    }"#;
+
+    /// A stream of this computer that is sent to who asks, parsed by a test.
+    pub const EXAMPLE_COPIES: &str = r#"{
+        "direction": "transmit", "protocol": "oat", "device": "d-5d8c1f3f0b7a9e21", "announced": true,
+        "description": "Drum mix", "channels": ["Left", "Right"],
+        "media": {"encoding": "L24", "rate": 48000, "samples_per_packet": 48, "payload_type": 97, "offset": 0,
+                  "ssrc": 3735928559},
+        "copies": {"port": 50000, "to": ["192.0.2.17:50064"]}
     }"#;
 
     /// Whether a link from this node to `input` becomes virtual, and so carries no audio through this computer:
@@ -340,7 +371,13 @@ impl Node {
         if self.legs.len() > 4 {
             return Err(Invalid::Legs(self.legs.len()));
         }
-        if self.legs.iter().any(|leg| leg.port == 0) {
+        let copies = self.copies.as_ref();
+        if let Some(count) = copies.map(|copies| copies.to.len()).filter(|count| *count > Copies::MAX) {
+            return Err(Invalid::Copies(count));
+        }
+        if self.legs.iter().any(|leg| leg.port == 0)
+            || copies.is_some_and(|copies| copies.port == 0 || copies.to.iter().any(|to| to.port() == 0))
+        {
             return Err(Invalid::Port);
         }
         if let Some(leg) = self.legs.iter().find(|leg| leg.excluded.len() > Leg::MAX_EXCLUDED) {
@@ -380,7 +417,7 @@ mod tests {
 
     #[test]
     fn the_example_survives_a_round_trip() {
-        for text in [Node::EXAMPLE, Node::EXAMPLE_RECEIVER] {
+        for text in [Node::EXAMPLE, Node::EXAMPLE_RECEIVER, Node::EXAMPLE_COPIES] {
             let node: Node = serde_json::from_str(text).expect("the example is valid JSON");
             assert_eq!(node.check(), Ok(()));
             let text = serde_json::to_string(&node).expect("serialises");

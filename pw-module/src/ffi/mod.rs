@@ -43,6 +43,6 @@ pub(crate) use metadata::Metadata;
 pub(crate) use node::{Direction, NodeConfig, StreamNode};
 pub(crate) use patch::{Patch, PatchEvent, Refusal, Verdict};
 pub(crate) use ports::Ports;
-pub(crate) use socket::{BATCH, Batch, Inbox, JoinError, MediaSocket};
+pub(crate) use socket::{BATCH, Batch, Destination, Inbox, JoinError, MediaSocket};
 pub(crate) use timer::{Pacemaker, TimerFd};
 pub(crate) use world_cell::WorldCell;

@@ -3,7 +3,7 @@
 use std::ffi::{CString, c_int, c_void};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use wireloom_wanted::Leg;
@@ -113,6 +113,23 @@ impl MediaSocket {
         Ok(socket)
     }
 
+    /// Opens a socket that sends from `port` to many. It hears nothing: whatever comes to the port is for the agent, whose
+    /// socket has an address, or for nobody.
+    pub(crate) fn copies(port: u16, dscp: u8, queue_bytes: usize) -> Result<Self, JoinError> {
+        let leg = Leg::to(Ipv4Addr::UNSPECIFIED.into(), port);
+        let socket = Self { fd: udp(leg.address)?, leg, interface: 0, source_specific: false };
+        let size = c_int::try_from(queue_bytes).unwrap_or(c_int::MAX);
+        let tos = c_int::from(dscp) << 2;
+        socket.filter(&source_filter::nothing())?;
+        socket.set(libc::SOL_SOCKET, libc::SO_REUSEADDR, &1_i32, "SO_REUSEADDR")?;
+        socket.set(libc::SOL_SOCKET, libc::SO_SNDBUF, &size, "SO_SNDBUF")?;
+        socket.set(libc::IPPROTO_IP, libc::IP_TOS, &tos, "IP_TOS")?;
+        socket.set(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, &libc::IP_PMTUDISC_DO, "IP_MTU_DISCOVER")?;
+        let _ = socket.set(libc::SOL_SOCKET, libc::SO_PRIORITY, &PRIORITY, "SO_PRIORITY"); // as in `transmit`
+        socket.bind(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), port))?;
+        Ok(socket)
+    }
+
     /// A second handle of the same socket, by which the main loop repairs memberships.
     pub(crate) fn try_clone(&self) -> Result<Self, JoinError> {
         let fd = self.fd.try_clone().map_err(|error| JoinError::Refused("duplicating a socket", error))?;
@@ -219,6 +236,19 @@ impl MediaSocket {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Where packets go from a socket that is connected to nobody, as the kernel takes it.
+pub(crate) struct Destination {
+    storage: libc::sockaddr_storage,
+    length: libc::socklen_t,
+}
+
+impl Destination {
+    pub(crate) fn new(to: SocketAddrV4) -> Self {
+        let (storage, length) = storage(to.into());
+        Self { storage, length }
     }
 }
 
@@ -373,6 +403,20 @@ impl Batch {
         usize::try_from(sent).unwrap_or(0)
     }
 
+    /// Sends all packets to `to` from `socket`, which is connected to nobody; otherwise as [`Batch::send`].
+    pub(crate) fn send_to(&mut self, socket: &MediaSocket, to: &Destination) -> usize {
+        for header in self.headers.iter_mut().take(self.count) {
+            header.msg_hdr.msg_name = std::ptr::from_ref(&to.storage).cast_mut().cast();
+            header.msg_hdr.msg_namelen = to.length;
+        }
+        let sent = self.send(socket);
+        for header in self.headers.iter_mut().take(self.count) {
+            header.msg_hdr.msg_name = std::ptr::null_mut();
+            header.msg_hdr.msg_namelen = 0;
+        }
+        sent
+    }
+
     /// How many packets wait.
     pub(crate) fn len(&self) -> usize {
         self.count
@@ -492,6 +536,41 @@ mod tests {
         assert_eq!(inbox.fill(&receiver), 0, "nothing is left, and nothing is waited for");
         receiver.send_to(b"alive", (leg.address, leg.port).into()).expect("sent");
         assert_eq!(inbox.fill(&receiver), 1);
+    }
+
+    #[test]
+    fn copies_go_to_each_and_what_comes_to_their_port_is_the_agents() {
+        let receivers = [2, 3].map(|host| {
+            let socket = std::net::UdpSocket::bind((Ipv4Addr::new(127, 0, 0, host), 0)).expect("loopback");
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(5))).expect("set");
+            socket
+        });
+        let port = leg().port;
+        let sender = MediaSocket::copies(port, 34, 200_000).expect("opens");
+        let agent = udp(Ipv4Addr::LOCALHOST.into()).expect("opens");
+        let agent = MediaSocket { fd: agent, leg: leg(), interface: 0, source_specific: false };
+        agent.set(libc::SOL_SOCKET, libc::SO_REUSEADDR, &1_i32, "SO_REUSEADDR").expect("set");
+        agent.bind((Ipv4Addr::LOCALHOST, port).into()).expect("both have it");
+
+        let mut batch = Batch::new();
+        assert!(batch.push(|buffer| {
+            buffer[..2].copy_from_slice(b"hi");
+            Some(2)
+        }));
+        for receiver in &receivers {
+            let std::net::SocketAddr::V4(to) = receiver.local_addr().expect("bound") else { panic!("IPv4") };
+            assert_eq!(batch.send_to(&sender, &Destination::new(to)), 1);
+            let mut buffer = [0; 9];
+            let (length, from) = receiver.recv_from(&mut buffer).expect("arrives");
+            assert_eq!((&buffer[..length], from.port()), (&b"hi"[..], port));
+            receiver.send_to(b"renew", (Ipv4Addr::LOCALHOST, port)).expect("sent");
+        }
+        let mut inbox = Inbox::new();
+        assert_eq!(inbox.fill(&agent), 2, "whoever asks is heard by the agent");
+        drop(agent);
+        receivers[0].send_to(b"renew", (Ipv4Addr::LOCALHOST, port)).expect("sent");
+        assert_eq!(inbox.fill(&sender), 0, "without an agent nobody hears it");
+        assert!(receivers[0].send_to(b"again", (Ipv4Addr::LOCALHOST, port)).is_ok(), "and nobody is told so");
     }
 
     #[test]

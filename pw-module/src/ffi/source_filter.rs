@@ -23,6 +23,11 @@ pub(super) fn program(leg: &Leg) -> Vec<sock_filter> {
     program
 }
 
+/// The program of a socket that only sends.
+pub(super) const fn nothing() -> [sock_filter; 1] {
+    [step(RETURN, DROP, 0)]
+}
+
 /// Datagrams of `source` end with `verdict`; others go on behind what is pushed.
 fn push_verdict(program: &mut Vec<sock_filter>, source: IpAddr, verdict: u32) {
     let (at, octets) = match source {

@@ -6,7 +6,7 @@ use wireloom_rtp::{Packetizer, Planar};
 use wireloom_units::{MediaIndex, Rate, Samples};
 
 use super::{GraphClock, Report};
-use crate::ffi::{Batch, MediaSocket, TimerFd};
+use crate::ffi::{Batch, Destination, MediaSocket, TimerFd};
 
 /// System calls for one stream in one call of the timer; what is left is sent at the next, right after.
 const MAX_BATCHES: usize = 8;
@@ -19,6 +19,10 @@ pub(crate) struct TransmitSlot {
     pub packetizer: Packetizer,
     /// One socket for each leg; every packet goes out on all.
     pub sockets: Vec<MediaSocket>,
+    /// The socket that copies leave by.
+    pub copier: Option<MediaSocket>,
+    /// Who gets a copy of every packet.
+    pub copies: Vec<Destination>,
     /// What is told about it.
     pub report: Arc<Report>,
     /// It is announced: it is sent, as silence, also when the graph brings nothing.
@@ -102,6 +106,14 @@ impl Pacer {
         self.slots.get_mut(index)?.take()
     }
 
+    /// Sends copies of the stream at `index` to `copies` from now on. Returns what to drop on the main loop.
+    pub(crate) fn set_copies(&mut self, index: usize, copies: Vec<Destination>) -> Vec<Destination> {
+        match self.slots.get_mut(index) {
+            Some(Some(slot)) => std::mem::replace(&mut slot.copies, copies),
+            _ => copies,
+        }
+    }
+
     /// The graph brings nothing more for the stream at `index`: from now on silence is made here, if it is announced.
     pub(crate) fn fall_silent(&mut self, index: usize) {
         if let Some(Some(slot)) = self.slots.get_mut(index) {
@@ -156,7 +168,14 @@ impl Pacer {
                 for socket in &slot.sockets {
                     sent = sent.max(self.batch.send(socket));
                 }
-                slot.report.add_packets(sent as u64, (count - sent) as u64);
+                if let Some(copier) = &slot.copier {
+                    for copy in &slot.copies {
+                        sent = sent.max(self.batch.send_to(copier, copy));
+                    }
+                }
+                if !slot.sockets.is_empty() || !slot.copies.is_empty() {
+                    slot.report.add_packets(sent as u64, (count - sent) as u64);
+                }
                 self.batch.clear();
             }
             if let Some(due) = slot.next_due(clock) {

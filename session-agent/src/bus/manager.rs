@@ -69,7 +69,7 @@ impl Manager {
                 .ok_or_else(|| {
                     let also = if dante { ", and dante with \"dante\"" } else { "" };
                     Fault::invalid_args(format!(
-                        "flavour is aes67, dante, ravenna or st2110{also}, not {word:?}"
+                        "flavour is aes67, dante, ravenna, st2110 or oat{also}, not {word:?}"
                     ))
                 })?,
         };
@@ -77,7 +77,7 @@ impl Manager {
             name,
             channels,
             address,
-            port: options.take("port")?.unwrap_or(5004),
+            port: options.take("port")?.unwrap_or(flavour.port()),
             labels: options.take("labels")?,
             encoding: options.take("encoding")?.unwrap_or_else(|| "L24".to_owned()),
             rate: options.take("rate")?.unwrap_or(48_000),

@@ -2,6 +2,8 @@
 
 use std::net::Ipv4Addr;
 
+use wireloom_oat::Offer;
+
 use wireloom_sdp::{Description, Flavour, Leg, MediaClock, RefClk, WriteError};
 use wireloom_units::{Channels, Rate, Samples};
 
@@ -9,12 +11,37 @@ use super::node::sdp_encoding;
 use crate::request;
 use crate::store::SavedOwn;
 
-/// What is announced of `own` with its version, sent from `address`, on the clock `refclk`.
+/// This computer, as its announcements name it.
+#[derive(Debug, Clone, Default)]
+pub struct Speaker {
+    pub address: Option<Ipv4Addr>,
+    pub mac: Option<[u8; 6]>,
+    /// What its user calls it; may be empty.
+    pub name: String,
+}
+
+impl Speaker {
+    /// Its host name among devices of OAT, which does not follow its name.
+    fn oat_host(&self) -> String {
+        let address = self.address.unwrap_or(Ipv4Addr::UNSPECIFIED).octets();
+        let [.., high, low] = self.mac.unwrap_or([0, 0, address[0], address[1], address[2], address[3]]);
+        format!("wireloom-{high:02x}{low:02x}")
+    }
+
+    /// Its name among devices of OAT.
+    fn oat_name(&self) -> String {
+        let host = || wireloom_oat::default_device_name(&self.oat_host());
+        wireloom_oat::clean_device_name(&self.name).unwrap_or_else(host)
+    }
+}
+
+/// What is announced of `own` with its version by `speaker`, on the clock `refclk`.
 ///
 /// Errors: no channels, or too many; [`super::Model`] refuses such streams before they exist.
-pub fn own(own: &SavedOwn, address: Ipv4Addr, refclk: RefClk) -> Result<Description, WriteError> {
+pub fn own(own: &SavedOwn, speaker: &Speaker, refclk: RefClk) -> Result<Description, WriteError> {
     let channels = u16::try_from(own.labels.len()).ok().and_then(Channels::new);
-    Ok(Description {
+    let address = speaker.address.unwrap_or(Ipv4Addr::UNSPECIFIED);
+    let mut description = Description {
         user: "-".to_owned(),
         session_id: own.session_id,
         version: own.version,
@@ -38,13 +65,24 @@ pub fn own(own: &SavedOwn, address: Ipv4Addr, refclk: RefClk) -> Result<Descript
         media_clock: MediaClock::Direct(0),
         paused: false,
         oat: String::new(),
-    })
+    };
+    if own.flavour == request::Flavour::Oat {
+        // The sender's own address, which is asked at that port.
+        let leg =
+            Leg { address: address.into(), ttl: None, sources: Vec::new(), ..description.legs.remove(0) };
+        let offer = Offer { stream: own.oat_number(), subscription: true, control_port: None };
+        description.user = speaker.oat_host();
+        description.name = wireloom_oat::session_name(&speaker.oat_name(), &own.name);
+        description.legs = vec![leg];
+        description.oat = offer.to_string();
+    }
+    Ok(description)
 }
 
 /// Whose habits the announcement of `own` follows.
 pub const fn flavour(own: &SavedOwn) -> Flavour {
     match own.flavour {
-        request::Flavour::Aes67 => Flavour::Neutral,
+        request::Flavour::Aes67 | request::Flavour::Oat => Flavour::Neutral,
         request::Flavour::Dante => Flavour::DanteFriendly,
         request::Flavour::Ravenna => Flavour::Ravenna,
         request::Flavour::St2110 => Flavour::St2110,

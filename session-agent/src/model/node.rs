@@ -67,6 +67,7 @@ pub fn of_stream(
         remote: true,
         direct: crate::oat::tokens(stream),
         keepalive,
+        copies: None,
     };
     node.check().map_err(|why| format!("It cannot be played: {why}."))?;
     Ok(node)

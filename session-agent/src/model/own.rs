@@ -6,10 +6,13 @@ use std::sync::Arc;
 
 use wireloom_sdp::{Outgoing, for_display};
 use wireloom_units::{Channels, Nanos};
-use wireloom_wanted::{ClockRelation, Direction, Encoding, Leg, Media, Node, NodeText, Protocol, Show};
+use wireloom_wanted::{
+    ClockRelation, Copies, Direction, Encoding, Leg, Media, Node, NodeText, Protocol, Show,
+};
 
+use super::describe::Speaker;
 use super::known::Origin;
-use super::{InterfaceFacts, Known, Model, clock, describe, identity};
+use super::{InterfaceFacts, Known, Model, clock, describe, identity, offered};
 use crate::request::{Answer, Flavour, NewStream, Refused};
 use crate::store::SavedOwn;
 use crate::time::Now;
@@ -62,7 +65,9 @@ impl Model {
         if !RATES.contains(&new.rate) {
             return invalid(format!("rate is one of {RATES:?}, not {}", new.rate));
         }
-        if new.port == 0 || new.port % 2 == 1 {
+        if new.flavour == Flavour::Oat {
+            self.check_offer(new, channels, encoding)?;
+        } else if new.port == 0 || new.port % 2 == 1 {
             return invalid(format!("port is an even number from 2 to 65534, not {}", new.port));
         }
         if new.ttl == 0 {
@@ -72,6 +77,7 @@ impl Model {
             return invalid(format!("dscp is 0 to 63, not {}", new.dscp));
         }
         let packet_frames = match new.packet_frames {
+            None if new.flavour == Flavour::Oat => offered::default_frames(channels),
             None => default_frames(channels, encoding, new.rate)
                 .ok_or_else(|| Refused::Invalid(format!("{channels} channels do not fit into a packet")))?,
             Some(frames @ 1..=384) if octets(frames, channels, encoding) <= MAX_PAYLOAD => frames,
@@ -85,6 +91,7 @@ impl Model {
             return Err(Refused::Limit(format!("this computer transmits {MAX_OWN} streams already")));
         }
         let address = match new.address {
+            None if new.flavour == Flavour::Oat => Ipv4Addr::UNSPECIFIED,
             Some(address) if !address.is_multicast() || address.octets()[0] == 232 => {
                 return invalid(format!("{address} is not a multicast address that can be transmitted to"));
             }
@@ -97,6 +104,10 @@ impl Model {
             Some(address) => address,
             None => self.free_address()?,
         };
+        let port = match new.flavour {
+            Flavour::Oat => self.offered_port(new.port)?,
+            _ => new.port,
+        };
         let session_id = self.free_session_id();
         let id = identity::stream_id(&format!("own\t{session_id}\t{name}"), 0);
         let mut own = SavedOwn {
@@ -104,7 +115,7 @@ impl Model {
             name,
             labels,
             address,
-            port: new.port,
+            port,
             encoding,
             rate: new.rate,
             packet_frames,
@@ -119,9 +130,13 @@ impl Model {
         };
         let flavour = describe::flavour(&own);
         let count = u16::try_from(channels).ok().and_then(Channels::new);
-        own.payload_type = count.map_or(98, |count| flavour.payload_type(count));
+        own.payload_type = match new.flavour {
+            Flavour::Oat => offered::PAYLOAD_TYPE,
+            _ => count.map_or(98, |count| flavour.payload_type(count)),
+        };
         let refclk = wireloom_sdp::RefClk::LocalMac([2, 0, 0, 0, 0, 0]);
-        describe::own(&own, Ipv4Addr::new(192, 168, 100, 100), refclk)
+        let longest = Some(Ipv4Addr::new(192, 168, 100, 100));
+        describe::own(&own, &Speaker { address: longest, ..self.speaker(None) }, refclk)
             .and_then(|description| wireloom_sdp::write(&description, flavour))
             .map_err(|why| Refused::Invalid(format!("it cannot be announced: {why}")))?;
         Ok(own)
@@ -167,6 +182,15 @@ impl Model {
         self.joined().into_iter().find_map(|facts| facts.ipv4().map(|address| (facts, address)))
     }
 
+    /// This computer as its announcements name it, leaving by `way`.
+    pub(super) fn speaker(&self, way: Option<&(InterfaceFacts, Ipv4Addr)>) -> Speaker {
+        Speaker {
+            address: way.map(|(_, address)| *address),
+            mac: way.and_then(|(facts, _)| facts.mac),
+            name: self.computer.clone(),
+        }
+    }
+
     /// Announces what is new, and again what the network must hear otherwise: another grandmaster, another address.
     pub(super) fn announce_own(&mut self, now: Now) {
         if !self.active {
@@ -176,6 +200,7 @@ impl Model {
         self.announcer.handle_timeout(now.mono);
         let way = self.way_out();
         let ours = self.our_clock();
+        let speaker = self.speaker(way.as_ref());
         let mut own = std::mem::take(&mut self.saved.own);
         for stream in &mut own {
             let Some(known) = self.streams.get_mut(&stream.id) else { continue };
@@ -184,7 +209,7 @@ impl Model {
             }
             let Some((facts, address)) = &way else { continue };
             let refclk = clock::announced(ours.as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]));
-            let Ok(mut description) = describe::own(stream, *address, refclk) else { continue };
+            let Ok(mut description) = describe::own(stream, &speaker, refclk) else { continue };
             let flavour = describe::flavour(stream);
             if let Some(announced) = self.announcer.announced(stream.session_id) {
                 description.version = announced.version;
@@ -259,6 +284,7 @@ fn node_of(own: &SavedOwn) -> Node {
         protocol: match own.flavour {
             Flavour::Dante => Protocol::Dante,
             Flavour::Ravenna => Protocol::Ravenna,
+            Flavour::Oat => Protocol::Oat,
             Flavour::Aes67 | Flavour::St2110 => Protocol::Aes67,
         },
         text: NodeText { description: own.name.clone(), nick: String::new(), name: own.name.clone() },
@@ -272,7 +298,10 @@ fn node_of(own: &SavedOwn) -> Node {
             offset: Some(0),
             ssrc: Some(own.ssrc),
         },
-        legs: vec![Leg { ttl: Some(own.ttl), ..Leg::to(own.address.into(), own.port) }],
+        legs: match own.flavour {
+            Flavour::Oat => Vec::new(),
+            _ => vec![Leg { ttl: Some(own.ttl), ..Leg::to(own.address.into(), own.port) }],
+        },
         clock: ClockRelation::Other, // as an announcement without a grandmaster says
         latency: 144,
         show: Show::Patchbay,
@@ -282,5 +311,6 @@ fn node_of(own: &SavedOwn) -> Node {
         remote: false,
         direct: Vec::new(),
         keepalive: None,
+        copies: (own.flavour == Flavour::Oat).then(|| Copies { port: own.port, to: Vec::new() }),
     }
 }

@@ -10,6 +10,7 @@ use wireloom_wanted::Protocol;
 use super::known::Origin;
 use super::{Known, Model, identity};
 use crate::ravenna::{Event, Own, Plan};
+use crate::request::Flavour;
 use crate::time::Now;
 
 /// Sessions that are known at a time, as many as announcements.
@@ -37,7 +38,7 @@ impl Model {
         let mut interfaces = self.joined();
         interfaces.retain(|facts| self.allows_ravenna(facts));
         let publish = self.way_out().filter(|(facts, _)| interfaces.iter().any(|it| it.index == facts.index));
-        let own = self.saved.own.iter().filter_map(|own| {
+        let own = self.saved.own.iter().filter(|own| own.flavour != Flavour::Oat).filter_map(|own| {
             let sdp = self.streams.get(&own.id)?.sdp.clone();
             let id = u32::try_from(own.session_id).ok()?; // made of 32 bits
             (!sdp.is_empty()).then(|| Own { id, name: own.name.clone(), sdp })

@@ -17,6 +17,7 @@ impl Model {
     pub fn settle(&mut self, now: Now) {
         self.listen_timeout(now);
         self.settle_oat(now);
+        self.settle_offers(now);
         self.expire(now);
         self.settle_jobs(now);
         self.choose_shown();
@@ -51,6 +52,7 @@ impl Model {
             self.routes_timeout(),
             self.checkpoints_timeout(),
             self.oat_timeout(),
+            self.offers_timeout(),
         ];
         streams.chain(fixed.into_iter().flatten()).min()
     }
@@ -74,6 +76,7 @@ impl Model {
             if let Some(stream) = self.streams.get_mut(&id) {
                 stream.show = node.show; // heard before PipeWire was there: class and port are adopted
                 self.adopt_port(&id, &node);
+                self.adopt_copies(now, &id, &node);
                 continue;
             }
             let arrival = self.arrival();

@@ -3,6 +3,7 @@
 mod crowd;
 mod devices;
 mod oat;
+mod offered;
 mod ravenna;
 
 use std::net::IpAddr;

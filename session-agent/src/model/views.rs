@@ -329,7 +329,15 @@ fn leg_views(node: &wireloom_wanted::Node) -> Vec<LegView> {
         interface: leg.interface.clone(),
         ttl: leg.ttl,
     };
-    node.legs.iter().map(view).collect()
+    let copy = |to: &std::net::SocketAddrV4| LegView {
+        address: to.ip().to_string(),
+        port: to.port(),
+        source: None,
+        interface: None,
+        ttl: None,
+    };
+    let copies = node.copies.iter().flat_map(|copies| &copies.to).map(copy);
+    node.legs.iter().map(view).chain(copies).collect()
 }
 
 fn protocol_word(stream: &Known) -> &'static str {

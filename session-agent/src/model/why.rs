@@ -79,6 +79,7 @@ impl List<'_> {
         if self.joined("Nothing is linked, so nothing is sent.") {
             match self.report().map(|report| report.state) {
                 Some(State::Running) => self.ok("packets", "Packets are sent."),
+                _ if self.receivers() == Some(0) => self.unknown("packets", "Nobody asks for it."),
                 _ => self.failed("packets", "No packet is sent yet."),
             }
         } else {
@@ -131,7 +132,19 @@ impl List<'_> {
         }
     }
 
+    /// How many receivers have asked for it; `None` when it goes to a group.
+    fn receivers(&self) -> Option<usize> {
+        self.node()?.copies.as_ref().map(|copies| copies.to.len())
+    }
+
     fn address(&mut self) {
+        if let Some(count) = self.receivers() {
+            let text = match count {
+                1 => "It is sent to the one receiver that asks for it.".to_owned(),
+                count => format!("It is sent to those who ask for it, now {count}."),
+            };
+            return self.ok("address", text);
+        }
         let Some(leg) = self.node().and_then(|node| node.legs.first()) else {
             return self.unknown("address", "Its address is not known.");
         };
@@ -357,7 +370,11 @@ impl List<'_> {
 
     /// Address, port and interface of the first leg.
     fn place(&self) -> String {
-        let Some(leg) = self.node().and_then(|node| node.legs.first()) else { return String::new() };
+        let Some(node) = self.node() else { return String::new() };
+        if let Some(copies) = &node.copies {
+            return format!("who asks at port {}", copies.port);
+        }
+        let Some(leg) = node.legs.first() else { return String::new() };
         let on = leg.interface.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
         format!("{}:{}{on}", leg.address, leg.port)
     }

@@ -31,6 +31,7 @@ fn node(direction: Direction) -> Node {
         remote: direction == Direction::Receive,
         direct: Vec::new(),
         keepalive: None,
+        copies: None,
     }
 }
 

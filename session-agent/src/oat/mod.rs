@@ -2,15 +2,18 @@
 //!
 //! [`Subscriptions`] decides who is asked when, without I/O; the model owns it. [`Sockets`] carries its datagrams. The
 //! audio itself comes to the module's socket: the agent asks in its name, from the same address, and says the port.
+//! [`Questions`] hears who asks for streams of this computer; the model decides who has them.
 //! [`control()`] is a task of its own: it follows the devices of a [`Plan`] and carries out what the core orders.
 
 mod announced;
 mod control;
 mod http;
+mod questions;
 mod sockets;
 mod subscriptions;
 
 pub use announced::{Ask, ask, device_key, is_oat, labels, tokens};
 pub use control::{Plan, run as control};
+pub use questions::{Question, Questions};
 pub use sockets::{Datagram, Sockets};
 pub use subscriptions::{Outgoing, Subscriptions, Wanted};

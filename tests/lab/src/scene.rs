@@ -73,6 +73,7 @@ pub fn receive_node(stream: &RtpStream, description: &str, latency: u32) -> Node
         remote: true,
         direct: Vec::new(),
         keepalive: None,
+        copies: None,
     }
 }
 

@@ -5,6 +5,7 @@ use core::net::SocketAddrV4;
 use wireloom_units::{Channels, Nanos, Rate, Samples, Ssrc};
 
 use super::{
+    LONGEST_LEASE_S,
     cookie::Baker,
     granted_lease,
     message::{MESSAGE_BYTES, Message, MessageError, Op, Reason},
@@ -215,6 +216,24 @@ impl SubscriptionSender {
         })
     }
 
+    /// Goes on serving `to`, which a sender before this one served: until it renews by a cookie of this one, or for half
+    /// of the longest lease, of which a third is between renewals. Does nothing for a stream that is not offered to everybody, or when there is no room.
+    pub fn adopt(&mut self, now: Nanos, stream: u32, to: SocketAddrV4) {
+        let offered = self.offered.iter().find(|offered| offered.stream == stream).copied();
+        let Some(offered) = offered.filter(|offered| offered.admission == Admission::Everybody) else {
+            return;
+        };
+        let known = self.subscribers(stream).any(|known| known.to == to);
+        if known || self.room_for(&offered).is_err() {
+            return;
+        }
+        let expires = now.plus(seconds(LONGEST_LEASE_S / 2));
+        // No cookie is 0: who knows none ends nothing.
+        let adopted = Subscriber { stream, to, flags: 0, expires, cookie: 0 };
+        self.subscribers.push(adopted);
+        self.tell(SenderEvent::Started(adopted));
+    }
+
     /// The host of a receiver says that nobody listens at `to` (ICMP port unreachable).
     pub fn handle_unreachable(&mut self, to: SocketAddrV4) {
         self.drop_where(Why::Unreachable, |subscriber| subscriber.to == to);
@@ -304,7 +323,7 @@ impl SubscriptionSender {
         self.drop_where(Why::Unsubscribed, |subscriber| {
             subscriber.stream == offered.stream
                 && subscriber.to == to
-                && (fresh || subscriber.cookie == message.cookie)
+                && (fresh || message.cookie != 0 && subscriber.cookie == message.cookie)
         });
     }
 

@@ -207,13 +207,14 @@ impl Model {
     /// Brings node and description of a receiver in line with the slot that it has.
     fn show_slot(&mut self, receiver: &str) {
         let way = self.way_out();
+        let speaker = self.speaker(way.as_ref());
         let refclk = way.as_ref().map(|(facts, _)| {
             clock::announced(self.our_clock().as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]))
         });
         let slot = self.routes.receivers.get(receiver).and_then(|remote| remote.slot.as_ref());
         let Some(stream) = self.streams.get_mut(receiver) else { return };
         let Some(node) = &mut stream.node else { return };
-        let (Some(slot), Some((facts, address)), Some(refclk)) = (slot, way, refclk) else {
+        let (Some(slot), Some((facts, _)), Some(refclk)) = (slot, way, refclk) else {
             node.legs.clear();
             (stream.stream, stream.sdp) = (None, Arc::from(""));
             return;
@@ -225,7 +226,7 @@ impl Model {
             ttl: Some(slot.ttl),
             ..Leg::to(slot.address.into(), slot.port)
         }];
-        let Ok(description) = describe::own(slot, address, refclk) else { return };
+        let Ok(description) = describe::own(slot, &speaker, refclk) else { return };
         let Ok(sdp) = wireloom_sdp::write(&description, describe::flavour(slot)) else { return };
         let read = wireloom_sdp::read(sdp.as_bytes()).ok();
         stream.stream = read.and_then(|read| read.streams.into_iter().next());
@@ -280,6 +281,7 @@ fn node_of(facts: &Receiver) -> Result<Node, String> {
         remote: true,
         direct: facts.direct.clone(),
         keepalive: None,
+        copies: None,
     };
     node.check().map_err(|why| format!("It cannot be sent to: {why}."))?;
     Ok(node)

@@ -12,6 +12,7 @@ mod latency;
 mod leader_loss;
 mod network;
 mod oat;
+mod oat_offer;
 mod oat_route;
 mod offset_noise;
 mod other_media;
@@ -115,6 +116,11 @@ pub const CHECKS: &[Check] = &[
         name: "oat",
         about: "a stream of a device that must be asked is heard exactly, and given back",
         run: oat::run,
+    },
+    Check {
+        name: "oat-offer",
+        about: "devices ask for a stream of ours, keep it while no agent runs, and lose it with its lease",
+        run: oat_offer::run,
     },
     Check {
         name: "oat-route",
