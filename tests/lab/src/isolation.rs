@@ -27,12 +27,15 @@ const REPORT: &str = "report";
 /// How long the inner program may take to tidy up after an interruption.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Makes the system `$0` the root, under an overlay in the studio's directory `$1`, with the source tree `$2` (which
-/// holds the products) where it was; then runs the rest.
+/// Makes the system `$0` the root, under an overlay in memory, with the studio's directory `$1` and the source tree `$2`
+/// (which holds the products) where they were; then runs the rest. In memory, because an overlay cannot lie on another
+/// one, which is what a container's file system is.
 const CHANGE_ROOT: &str = r#"
     system=$0 studio=$1 source=$2; shift 2
-    mkdir "$studio/upper" "$studio/work" "$studio/system"
-    mount -t overlay overlay -o "lowerdir=$system,upperdir=$studio/upper,workdir=$studio/work" "$studio/system"
+    mkdir "$studio/layer" "$studio/system"
+    mount -t tmpfs tmpfs "$studio/layer"
+    mkdir "$studio/layer/upper" "$studio/layer/work"
+    mount -t overlay overlay -o "lowerdir=$system,upperdir=$studio/layer/upper,workdir=$studio/layer/work" "$studio/system"
     cd "$studio/system"
     mount -t proc proc proc; mount --rbind /sys sys; mount --rbind /dev dev
     mkdir -p ".$studio" ".$source"
