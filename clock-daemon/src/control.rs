@@ -391,3 +391,59 @@ mod tests {
         assert!(!path.exists());
     }
 }
+
+#[cfg(test)]
+mod fuzzed {
+    use super::*;
+    use crate::settings::Settings;
+
+    /// Serves a client that sends these octets: every answer is one line of JSON, what waits is bounded, and
+    /// settings that were taken are such that a file can hold them.
+    fn conversation(bytes: &[u8]) {
+        let (stream, mut peer) = UnixStream::pair().expect("a pair of sockets");
+        stream.set_nonblocking(true).expect("set");
+        peer.set_nonblocking(true).expect("set");
+        let (unparsed, unsent) = (Vec::new(), Vec::new());
+        let mut client = Client { stream, may_change: true, unparsed, unsent, last_heard: 0, done: false };
+        let mut settings = Settings::default();
+        let mut answers = Vec::new();
+        let mut rest = bytes;
+        while !client.done {
+            match peer.write(rest) {
+                Ok(length) => rest = &rest[length..],
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+            let waiting = client.unparsed.len();
+            client.read(1);
+            assert!(client.unparsed.len() <= MAX_REQUEST_BYTES + 4096);
+            client.answer(&mut |request| {
+                if let Request::Set(changes) = request
+                    && settings.apply(&changes).is_ok()
+                {
+                    let mut read = Settings::default();
+                    let text = settings.to_toml();
+                    crate::settings_file::read(Path::new("clock.conf"), &text, &mut read)
+                        .expect("our own file");
+                    assert_eq!(read, settings);
+                }
+                json!({ "ok": true })
+            });
+            client.write();
+            let _ = peer.read_to_end(&mut answers);
+            if rest.is_empty() && client.unparsed.len() == waiting {
+                break;
+            }
+        }
+        for line in answers.split_inclusive(|octet| *octet == b'\n') {
+            let answer: Value = serde_json::from_slice(line).expect("an answer is JSON");
+            assert!(answer["ok"] == true || answer["error"].is_string());
+        }
+    }
+
+    #[test]
+    fn control_conversations() {
+        let set = r#"{"command":"set","interfaces":["eth0"],"domain":1,"lead":"last-resort","preferred":true,"priority1":100,"priority2":101}"#;
+        let all = format!("{{\"command\":\"status\"}}\n{set}\n{{\"command\":\"reset\"}}\n");
+        wireloom_fuzz::mutate::drive_from(&[all.as_str(), &format!("{set}\n")], conversation);
+    }
+}

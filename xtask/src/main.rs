@@ -8,6 +8,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod dist;
+mod fuzzing;
 mod lab;
 mod licences;
 mod matrix;

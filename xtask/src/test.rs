@@ -6,7 +6,7 @@ use crate::cargo::{cargo, host_target, metadata};
 use crate::lab::Depth;
 use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
-use crate::{lab, licences, matrix, packaging, products, rules, setup, targets, tools};
+use crate::{fuzzing, lab, licences, matrix, packaging, products, rules, setup, targets, tools};
 
 /// Runs every check that exists. Errors: any of them failed.
 pub fn run(full: bool) -> anyhow::Result<()> {
@@ -33,6 +33,9 @@ pub fn run(full: bool) -> anyhow::Result<()> {
                     .any(|start| line.starts_with(start))
             },
         );
+    }
+    if full {
+        fuzzing::run(&mut steps);
     }
     targets::bare_metal(&mut steps);
     targets::arm(&mut steps);

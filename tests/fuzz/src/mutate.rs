@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Inputs per target when `WIRELOOM_FUZZ_ROUNDS` does not say otherwise: a few seconds in a debug build.
 const ROUNDS: u64 = 20_000;
@@ -29,34 +30,78 @@ const TOKENS: [&str; 14] = [
     "m=",
 ];
 
-/// Feeds `target` with every file below `tests/vectors/<corpus>` as it is, cut at every length up to 256, and then
-/// with mutations of them. The same corpus gives the same inputs every time.
+/// Which mutations are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Plan {
+    /// Seed of the first one; each further one has the next seed, and depends on nothing else.
+    pub first_seed: u64,
+    /// How many there are at least.
+    pub rounds: u64,
+    /// How long it goes on with more.
+    pub time: Duration,
+}
+
+impl Plan {
+    /// What `WIRELOOM_FUZZ_SEED` (0), `WIRELOOM_FUZZ_ROUNDS` (20 000) and `WIRELOOM_FUZZ_SECONDS` (0) say.
+    ///
+    /// Panics when one of them is no number.
+    pub fn from_environment() -> Self {
+        let number = |name: &str| {
+            let text = std::env::var(name).ok()?;
+            Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
+        };
+        Self {
+            first_seed: number("WIRELOOM_FUZZ_SEED").unwrap_or(0),
+            rounds: number("WIRELOOM_FUZZ_ROUNDS").unwrap_or(ROUNDS),
+            time: Duration::from_secs(number("WIRELOOM_FUZZ_SECONDS").unwrap_or(0)),
+        }
+    }
+}
+
+/// Feeds `target` with every file below `tests/vectors/<corpus>` as [`Plan::from_environment`] says.
 ///
-/// `WIRELOOM_FUZZ_ROUNDS` sets the number of mutations. Files ending in `.hex` are hexadecimal text (`#` begins a
-/// comment); `.expect` and `.md` are left out; everything else is taken as octets. Panics when the target panics,
-/// with the seed and the input in the message, and when the directory holds nothing.
+/// Files ending in `.hex` are hexadecimal text (`#` begins a comment); `.expect` and `.md` are left out; everything
+/// else is taken as octets. Panics when the target panics, and when the directory holds nothing.
 pub fn drive(corpus: &str, target: fn(&[u8])) {
-    let rounds = std::env::var("WIRELOOM_FUZZ_ROUNDS").ok();
-    let rounds = rounds.map_or(ROUNDS, |text| text.parse().expect("WIRELOOM_FUZZ_ROUNDS is a number"));
     let inputs = load(&vectors().join(corpus));
     assert!(!inputs.is_empty(), "tests/vectors/{corpus} holds no input");
-    for input in &inputs {
+    drive_from(&inputs, target);
+}
+
+/// The same from `inputs`; prints how many mutations were tried, and which.
+pub fn drive_from(inputs: &[impl AsRef<[u8]>], target: fn(&[u8])) {
+    let inputs: Vec<&[u8]> = inputs.iter().map(AsRef::as_ref).collect();
+    let Plan { first_seed, .. } = Plan::from_environment();
+    let count = run(&inputs, Plan::from_environment(), target);
+    let name = std::thread::current().name().unwrap_or("a target").to_owned();
+    println!("fuzzed {name}: {count} inputs, the first of seed {first_seed}");
+}
+
+/// Feeds `target` with `inputs` as they are, cut at every length up to 256, and then with mutations of them; returns
+/// how many mutations. The same inputs and seeds give the same mutations every time.
+fn run(inputs: &[&[u8]], plan: Plan, target: fn(&[u8])) -> u64 {
+    for input in inputs {
         feed(target, input, "as it is");
         for length in 0..input.len().min(256) {
             feed(target, &input[..length], "cut");
         }
     }
+    let start = Instant::now();
     let mut scratch = Vec::new();
-    for seed in 0..rounds {
+    let mut count = 0;
+    while count < plan.rounds || start.elapsed() < plan.time {
+        let seed = plan.first_seed.wrapping_add(count);
         let mut random = Random::new(seed);
         scratch.clear();
-        scratch.extend_from_slice(&inputs[random.below(inputs.len())]);
+        scratch.extend_from_slice(inputs[random.below(inputs.len())]);
         for _ in 0..=random.next() % MAX_CHANGES {
-            change(&mut scratch, &inputs, &mut random);
+            change(&mut scratch, inputs, &mut random);
         }
         scratch.truncate(MAX_BYTES);
-        feed(target, &scratch, &format!("seed {seed}"));
+        feed(target, &scratch, &format!("WIRELOOM_FUZZ_SEED={seed} WIRELOOM_FUZZ_ROUNDS=1"));
+        count += 1;
     }
+    count
 }
 
 /// The directory of vectors of the workspace.
@@ -114,7 +159,7 @@ fn feed(target: fn(&[u8]), input: &[u8], how: &str) {
     }
 }
 
-fn change(input: &mut Vec<u8>, others: &[Vec<u8>], random: &mut Random) {
+fn change(input: &mut Vec<u8>, others: &[&[u8]], random: &mut Random) {
     let at = random.below(input.len() + 1);
     let longest = if random.below(4) == 0 { 64 } else { 4 };
     let span = 1 + random.below(longest);
@@ -132,7 +177,7 @@ fn change(input: &mut Vec<u8>, others: &[Vec<u8>], random: &mut Random) {
         }
         7 => insert(input, at, TOKENS[random.below(TOKENS.len())].as_bytes()),
         8 => {
-            let other = &others[random.below(others.len())];
+            let other = others[random.below(others.len())];
             let from = random.below(other.len() + 1);
             input.truncate(at);
             input.extend_from_slice(&other[from..]);
@@ -218,23 +263,38 @@ mod tests {
 
     static SEEN: AtomicU64 = AtomicU64::new(0);
 
+    const FEW: Plan = Plan { first_seed: 0, rounds: 2000, time: Duration::ZERO };
+
+    fn digest(input: &[u8]) {
+        let sum = input.iter().fold(input.len() as u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte));
+        SEEN.fetch_add(sum.wrapping_mul(0x9e37_79b9_7f4a_7c15), Relaxed);
+    }
+
     #[test]
     fn inputs_are_reproducible_and_various() {
-        fn digest(input: &[u8]) {
-            let sum =
-                input.iter().fold(input.len() as u64, |sum, byte| sum.wrapping_mul(31) + u64::from(*byte));
-            SEEN.fetch_add(sum.wrapping_mul(0x9e37_79b9_7f4a_7c15), Relaxed);
-        }
-        drive("rtp", digest);
-        let first = SEEN.swap(0, Relaxed);
-        drive("rtp", digest);
-        assert_eq!(SEEN.load(Relaxed), first);
-        assert_ne!(first, 0);
+        let seen = |plan| {
+            run(&[b"one line\nand another\n", &[0, 1, 2, 3]], plan, digest);
+            SEEN.swap(0, Relaxed)
+        };
+        let whole = seen(FEW);
+        assert_eq!(seen(FEW), whole);
+        // A plan that begins later goes on where the first would: each mutation is the work of its seed alone.
+        let none = seen(Plan { rounds: 0, ..FEW });
+        let parts =
+            [0, 1000].map(|first_seed| seen(Plan { first_seed, rounds: 1000, ..FEW }).wrapping_sub(none));
+        assert_eq!(parts[0].wrapping_add(parts[1]), whole.wrapping_sub(none));
+        assert!(parts[0] != 0 && parts[0] != parts[1]);
+    }
+
+    #[test]
+    fn a_plan_with_time_takes_it() {
+        let plan = Plan { rounds: 1, time: Duration::from_millis(50), ..FEW };
+        assert!(run(&[b"a"], plan, |_| ()) > 1);
     }
 
     #[test]
     #[should_panic(expected = "three zeros")]
     fn a_panic_of_the_target_reaches_the_test() {
-        drive("rtp", |input| assert!(!input.starts_with(&[0, 0, 0]), "three zeros"));
+        run(&[&[0, 0, 1, 0]], FEW, |input| assert!(!input.starts_with(&[0, 0, 0]), "three zeros"));
     }
 }

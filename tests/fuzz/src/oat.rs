@@ -110,7 +110,7 @@ pub fn names(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+mod fuzzed {
     use crate::mutate::drive;
 
     #[test]

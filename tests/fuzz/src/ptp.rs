@@ -65,7 +65,7 @@ pub fn engine(data: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+mod fuzzed {
     use crate::mutate::drive;
 
     #[test]

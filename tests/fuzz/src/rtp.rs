@@ -100,7 +100,7 @@ pub fn rtcp(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+mod fuzzed {
     use crate::mutate::drive;
 
     #[test]

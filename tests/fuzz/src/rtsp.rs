@@ -101,7 +101,7 @@ pub fn server(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+mod fuzzed {
     use crate::mutate::drive;
 
     #[test]

@@ -57,7 +57,7 @@ pub fn listener(bytes: &[u8]) {
 }
 
 #[cfg(test)]
-mod tests {
+mod fuzzed {
     use crate::mutate::drive;
 
     #[test]

@@ -74,7 +74,7 @@ fn write_again(stream: &Stream) {
 }
 
 #[cfg(test)]
-mod tests {
+mod fuzzed {
     use crate::mutate::drive;
 
     #[test]
