@@ -105,9 +105,12 @@ pub fn format_of(stream: &StreamInfo) -> String {
     format!("{} ch {} {khz} kHz", stream.channels.len(), stream.encoding)
 }
 
-/// "239.69.1.1:5004", "-" when there is none.
+/// "239.69.1.1:5004", "[ff15::69:1]:5004", "-" when there is none.
 pub fn address_of(stream: &StreamInfo) -> String {
-    let legs = stream.legs.iter().map(|leg| format!("{}:{}", leg.address, leg.port));
+    let legs = stream.legs.iter().map(|leg| match leg.address.contains(':') {
+        true => format!("[{}]:{}", leg.address, leg.port),
+        false => format!("{}:{}", leg.address, leg.port),
+    });
     let text = legs.take(1).collect::<Vec<_>>().concat();
     match stream.legs.len() {
         0 => "-".to_owned(),

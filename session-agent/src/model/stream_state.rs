@@ -51,8 +51,17 @@ impl Model {
             clock_text: self.clock_of(stream).1,
             same_address: self.other_user(id, stream, users),
             heard_on: self.heard_on(stream),
+            without_ipv6: self.without_ipv6(stream),
             refused: self.oat.subscriptions.trouble(id).map(str::to_owned),
         }
+    }
+
+    /// The interface by which `stream` comes over IPv6, if that has no address of IPv6.
+    fn without_ipv6(&self, stream: &Known) -> Option<String> {
+        let leg = stream.node.as_ref()?.legs.first().filter(|leg| leg.address.is_ipv6())?;
+        let facts = self.interfaces.iter().find(|facts| Some(&facts.name) == leg.interface.as_ref())?;
+        let has = facts.addresses.iter().any(|(address, _)| address.is_ipv6());
+        (!has).then(|| facts.name.clone())
     }
 
     /// How the clock of `stream` relates to ours, with a sentence for people.

@@ -3,6 +3,8 @@
 //! Pure: no I/O, no time. A check fails when sound cannot come or is damaged because of it, warns when it is not as it
 //! should be but sound comes, and is unknown while something before it must come right first.
 
+use std::net::SocketAddr;
+
 use wireloom_wanted::{Finding, Heard, Mode, Node, State, StateReport};
 
 use super::Known;
@@ -26,6 +28,8 @@ pub struct Facts {
     pub same_address: Option<String>,
     /// Interfaces on which its announcement is heard.
     pub heard_on: Vec<String>,
+    /// The interface that it is to come by, when that has no address of IPv6 and the stream is sent over it.
+    pub without_ipv6: Option<String>,
     /// What its sender said when it was asked for the stream, if that was a refusal or nothing.
     pub refused: Option<String>,
 }
@@ -148,7 +152,7 @@ impl List<'_> {
         let Some(leg) = self.node().and_then(|node| node.legs.first()) else {
             return self.unknown("address", "Its address is not known.");
         };
-        let address = format!("{}:{}", leg.address, leg.port);
+        let address = self.destination();
         let also = match &self.facts.same_address {
             Some(name) => format!(" ({} is also the address of \"{name}\")", leg.address),
             None => String::new(),
@@ -229,6 +233,10 @@ impl List<'_> {
             Some(State::Silent) => {
                 Some("Packets came, then stopped: its sender is off, or the way is broken.".to_owned())
             }
+            _ if let Some(name) = &self.facts.without_ipv6 => Some(format!(
+                "{name} has no IPv6 address, so that nothing sent to {} can be received there.",
+                self.destination()
+            )),
             _ => Some(format!(
                 "No packet comes from {}: its sender does not send, or a switch or a firewall holds the packets back \
                  (wireloom doctor looks at this computer).",
@@ -376,7 +384,13 @@ impl List<'_> {
         }
         let Some(leg) = node.legs.first() else { return String::new() };
         let on = leg.interface.as_ref().map(|name| format!(" on {name}")).unwrap_or_default();
-        format!("{}:{}{on}", leg.address, leg.port)
+        format!("{}{on}", self.destination())
+    }
+
+    /// Address and port of the first leg.
+    fn destination(&self) -> String {
+        let leg = self.node().and_then(|node| node.legs.first());
+        leg.map(|leg| SocketAddr::new(leg.address, leg.port).to_string()).unwrap_or_default()
     }
 
     fn ok(&mut self, name: &'static str, text: impl Into<String>) {

@@ -58,6 +58,7 @@ fn playing() -> (Known, Facts) {
         clock_text: "Same grandmaster.",
         same_address: None,
         heard_on: vec!["eth0".into()],
+        without_ipv6: None,
         refused: None,
     };
     (stream, facts)
@@ -186,4 +187,17 @@ fn an_own_stream_is_checked_as_a_sender() {
     assert_eq!(odd(&stream, &facts), ["link failed"]);
     stream.report.as_mut().expect("one").state = State::Waiting;
     assert_eq!(odd(&stream, &facts), ["packets failed", "link failed"]);
+}
+
+#[test]
+fn an_interface_without_ipv6_is_named_as_the_cause() {
+    let (mut stream, mut facts) = playing();
+    stream.report.as_mut().expect("it plays").state = State::Waiting;
+    stream.node.as_mut().expect("one").legs[0].address = "ff15::69:1".parse().expect("an address");
+    let text = |facts: &Facts| first_failed(&checks(&stream, facts)).expect("no packets").text.clone();
+    assert!(text(&facts).starts_with("No packet comes from [ff15::69:1]:5004"), "{}", text(&facts));
+    facts.without_ipv6 = Some("eth0".into());
+    let expected =
+        "eth0 has no IPv6 address, so that nothing sent to [ff15::69:1]:5004 can be received there.";
+    assert_eq!(text(&facts), expected);
 }
