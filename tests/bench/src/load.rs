@@ -201,7 +201,7 @@ fn ours(load: &Load, plans: &[StreamPlan], page: &Path) -> String {
 /// One node of ours; `interface` is what it sends to.
 pub fn our_node(plan: &StreamPlan, way: Way, interface: &str) -> Node {
     let stream = RtpStream {
-        address: *plan.address.ip(),
+        address: (*plan.address.ip()).into(),
         port: PORT,
         payload_type: PAYLOAD_TYPE,
         samples_per_packet: FRAMES,

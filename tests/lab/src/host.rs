@@ -1,7 +1,7 @@
 use std::cell::Cell;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -75,6 +75,15 @@ impl Host {
         self.run("ip", ["link", "set", "eth0", "up"])?;
         self.run("ip", ["route", "add", "224.0.0.0/4", "dev", "eth0"])?;
         Ok(())
+    }
+
+    /// Gives `eth0` an address of IPv6 too; without it the host has only a link-local one.
+    pub fn add_ipv6(&self) -> anyhow::Result<Ipv6Addr> {
+        let number = self.address.octets()[3];
+        let address = Ipv6Addr::new(0xfd77, 0, 0, 0, 0, 0, 0, number.into());
+        // Nobody else has it, so it need not be asked for first.
+        self.run("ip", ["-6", "address", "add", &format!("{address}/64"), "dev", "eth0", "nodad"])?;
+        Ok(address)
     }
 
     /// Its host name.

@@ -63,7 +63,7 @@ pub fn receive_node(stream: &RtpStream, description: &str, latency: u32) -> Node
             offset: None,
             ssrc: None,
         },
-        legs: vec![Leg { interface: Some("eth0".to_owned()), ..Leg::to(stream.address.into(), stream.port) }],
+        legs: vec![Leg { interface: Some("eth0".to_owned()), ..Leg::to(stream.address, stream.port) }],
         clock: ClockRelation::Unknown,
         latency,
         show: Show::Patchbay,

@@ -159,7 +159,7 @@ struct Lie {
 impl Lie {
     fn description(&self, host: &Host) -> String {
         let text = self.said.named_description(host.address(), self.name, "");
-        let id = 9000 + u32::from(self.said.address.octets()[3]);
+        let id = 9000 + u32::from(self.said.number());
         let text = text.replace("o=- 1 1 ", &format!("o=- {id} 1 "));
         if self.channels > 0 { text } else { text.replace(" L24/", " opus/") }
     }

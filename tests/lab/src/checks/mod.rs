@@ -8,6 +8,7 @@ mod discovery;
 mod drop_in;
 mod graph;
 mod hostile;
+mod ipv6;
 mod latency;
 mod leader_loss;
 mod network;
@@ -106,6 +107,11 @@ pub const CHECKS: &[Check] = &[
         name: "discovery",
         about: "an announced stream becomes a node and is heard exactly",
         run: discovery::run,
+    },
+    Check {
+        name: "ipv6",
+        about: "a stream of IPv6 is announced, heard and sent exactly; one that cannot be heard is refused in words",
+        run: ipv6::run,
     },
     Check {
         name: "ravenna",

@@ -37,7 +37,7 @@ pub fn audio(studio: &mut Studio, _: &Products) -> anyhow::Result<String> {
         (gstreamer::sender, gstreamer::receiver, 2, Encoding::AM824, multicast(7)),
     ];
     for (number, (sender, receiver, channels, encoding, address)) in (1..).zip(runs) {
-        let stream = RtpStream { address, encoding, ..RtpStream::standard(number, channels) };
+        let stream = RtpStream { address: address.into(), encoding, ..RtpStream::standard(number, channels) };
         samples += one_run(&a, &b, sender, receiver, &stream).with_context(|| format!("stream {number}"))?;
     }
     Ok(format!("{samples} samples"))

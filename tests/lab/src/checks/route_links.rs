@@ -271,7 +271,7 @@ impl<'a> Bench<'a> {
         let link = self.link(OTHER, 1)?.context("the link is there")?;
         ensure!(link["info"]["props"].get("wireloom.direct").is_none(), "{link}");
         let stream = RtpStream::standard(1, 2);
-        let group = format!("{:08X}", u32::from_ne_bytes(stream.address.octets()));
+        let group = stream.igmp_group().context("a group of IPv4")?;
         wait::until("the stream being received here", SOON, || {
             Ok(self.host.run("cat", ["/proc/net/igmp"])?.contains(&group).then_some(()))
         })?;

@@ -56,7 +56,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 }
 
 /// Receives until a run has no holes; one may have some when the machine stalled.
-fn clean_run(host: &Host, stream: &RtpStream, receiver: Receiver) -> anyhow::Result<Comparison> {
+pub(super) fn clean_run(host: &Host, stream: &RtpStream, receiver: Receiver) -> anyhow::Result<Comparison> {
     for _ in 0..TRIES {
         let timer = BareTimer::start()?;
         let capture = Capture::start(host, stream, PACKETS)?;

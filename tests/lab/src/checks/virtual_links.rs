@@ -198,7 +198,7 @@ impl Bench<'_> {
         let passed = Capture::start(self.host, stream, PASSING)?.finish(3 * SOON)?.len();
         let (after, groups) = (taken(self.host)?, groups(self.host)?);
         ensure!(after == before, "{} datagrams were taken", after - before);
-        let group = format!("{:08X}", u32::from_ne_bytes(stream.address.octets()));
+        let group = stream.igmp_group().context("a group of IPv4")?;
         ensure!(!groups.contains(&group), "the group was joined:\n{groups}");
         let recorder = self.graph.recorder(self.products, "counter", 1)?;
         let output = self.ports().0;

@@ -1,5 +1,6 @@
 //! GStreamer as RTP sender and receiver.
 
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 use std::process::Command;
 
@@ -83,29 +84,47 @@ fn paced(
 
 /// Announces a description by SAP (RFC 2974) once a second.
 pub fn announcer(host: &Host, name: &str, description: &str) -> anyhow::Result<Process> {
+    announcing(host, name, &sap_packet(host.address(), description, false), SAP_GROUP)
+}
+
+/// The same from an address of IPv6, to its group of global scope.
+pub fn announcer_ipv6(host: &Host, from: Ipv6Addr, name: &str, description: &str) -> anyhow::Result<Process> {
+    announcing(host, name, &sap_packet(from, description, false), SAP_GROUP_IPV6)
+}
+
+fn announcing(host: &Host, name: &str, packet: &[u8], group: &str) -> anyhow::Result<Process> {
     let file = host.directory().join(format!("{name}.sap"));
-    std::fs::write(&file, sap_packet(host, description, false))?;
+    std::fs::write(&file, packet)?;
     let location = format!("location={}", file.display());
     let source = ["-q", "multifilesrc", &location, "loop=true", "!", "identity", "sleep-time=1000000", "!"];
-    host.spawn("gst-launch-1.0", source.iter().chain(&SAP_SINK))
+    host.spawn("gst-launch-1.0", source.iter().chain(&sap_sink(group)))
 }
 
 /// Withdraws a description that was announced: one deletion packet.
 pub fn withdraw(host: &Host, name: &str, description: &str) -> anyhow::Result<()> {
     let file = host.directory().join(format!("{name}-deletion.sap"));
-    std::fs::write(&file, sap_packet(host, description, true))?;
+    std::fs::write(&file, sap_packet(host.address(), description, true))?;
     let location = format!("location={}", file.display());
-    host.run("gst-launch-1.0", ["-q", "filesrc", &location, "!"].iter().chain(&SAP_SINK)).map(drop)
+    host.run("gst-launch-1.0", ["-q", "filesrc", &location, "!"].iter().chain(&sap_sink(SAP_GROUP))).map(drop)
 }
 
-const SAP_SINK: [&str; 6] =
-    ["udpsink", "host=239.255.255.255", "port=9875", "multicast-iface=eth0", "ttl-mc=32", "sync=false"];
+const SAP_GROUP: &str = "host=239.255.255.255";
+const SAP_GROUP_IPV6: &str = "host=ff0e::2:7ffe";
 
-fn sap_packet(host: &Host, description: &str, delete: bool) -> Vec<u8> {
-    let mut packet = vec![if delete { 0x24 } else { 0x20 }, 0]; // version 1, IPv4
+fn sap_sink(group: &str) -> [&str; 6] {
+    ["udpsink", group, "port=9875", "multicast-iface=eth0", "ttl-mc=32", "sync=false"]
+}
+
+fn sap_packet(origin: impl Into<IpAddr>, description: &str, delete: bool) -> Vec<u8> {
+    let origin = origin.into();
+    let mut packet = vec![0x20, 0]; // version 1
+    packet[0] |= if delete { 0x04 } else { 0 } | if origin.is_ipv6() { 0x10 } else { 0 };
     let hash = description.bytes().fold(1_u16, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
     packet.extend(hash.to_be_bytes());
-    packet.extend(host.address().octets());
+    match origin {
+        IpAddr::V4(origin) => packet.extend(origin.octets()),
+        IpAddr::V6(origin) => packet.extend(origin.octets()),
+    }
     packet.extend(b"application/sdp\0");
     packet.extend(description.bytes());
     packet

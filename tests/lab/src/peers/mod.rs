@@ -10,7 +10,7 @@ pub mod rtsp;
 pub mod tshark;
 
 use std::io::Write;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::process::ChildStdin;
 
 use anyhow::ensure;
@@ -27,7 +27,7 @@ const BLOCK: usize = 4800;
 #[derive(Debug, Clone)]
 pub struct RtpStream {
     /// Group or host it is sent to.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// UDP port.
     pub port: u16,
     /// Sample format.
@@ -44,12 +44,34 @@ impl RtpStream {
     /// The lab's usual stream: L24, 1 ms packets, on a group of its own for every `number`.
     pub fn standard(number: u8, channels: usize) -> Self {
         Self {
-            address: Ipv4Addr::new(239, 69, 1, number),
+            address: Ipv4Addr::new(239, 69, 1, number).into(),
             port: 5004,
             encoding: Encoding::L24,
             channels,
             payload_type: 98,
             samples_per_packet: 48,
+        }
+    }
+
+    /// The same on a group of IPv6.
+    pub fn ipv6(number: u8, channels: usize) -> Self {
+        let group = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0x69, number.into());
+        Self { address: group.into(), ..Self::standard(number, channels) }
+    }
+
+    /// The number that its group ends with.
+    pub fn number(&self) -> u8 {
+        match self.address {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(address) => address.octets()[15],
+        }
+    }
+
+    /// Its group as `/proc/net/igmp` writes it; nothing for IPv6, which is not in there.
+    pub fn igmp_group(&self) -> Option<String> {
+        match self.address {
+            IpAddr::V4(address) => Some(format!("{:08X}", u32::from_ne_bytes(address.octets()))),
+            IpAddr::V6(_) => None,
         }
     }
 
@@ -112,16 +134,18 @@ impl RtpStream {
     }
 
     /// Its description, without a clock, as sent by the host with address `origin`.
-    pub fn description(&self, origin: Ipv4Addr) -> String {
+    pub fn description(&self, origin: impl Into<IpAddr>) -> String {
         self.named_description(origin, &format!("Lab {}", self.address), "")
     }
 
     /// Its description with a name and more attribute lines, each ending in CR LF.
-    pub fn named_description(&self, origin: Ipv4Addr, name: &str, attributes: &str) -> String {
-        let Self { address, port, channels, payload_type, .. } = self;
-        let ttl = if address.is_multicast() { "/32" } else { "" };
+    pub fn named_description(&self, origin: impl Into<IpAddr>, name: &str, attributes: &str) -> String {
+        let (origin, Self { address, port, channels, payload_type, .. }) = (origin.into(), self);
+        let ttl = if address.is_multicast() && address.is_ipv4() { "/32" } else { "" };
+        let family = |address: &IpAddr| if address.is_ipv4() { "IP4" } else { "IP6" };
+        let (from, to) = (family(&origin), family(address));
         format!(
-            "v=0\r\no=- 1 1 IN IP4 {origin}\r\ns={name}\r\nc=IN IP4 {address}{ttl}\r\nt=0 0\r\n\
+            "v=0\r\no=- 1 1 IN {from} {origin}\r\ns={name}\r\nc=IN {to} {address}{ttl}\r\nt=0 0\r\n\
              m=audio {port} RTP/AVP {payload_type}\r\na=rtpmap:{payload_type} {:?}/48000/{channels}\r\n\
              a=ptime:{}\r\na=recvonly\r\n{attributes}",
             self.encoding,

@@ -1,6 +1,6 @@
 //! tshark: what the packets on the wire say, read by a decoder that is not ours.
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -30,16 +30,11 @@ pub struct RtpFrame {
     pub dscp: u8,
 }
 
-const FIELDS: [&str; 8] = [
-    "frame.time_epoch",
-    "rtp.seq",
-    "rtp.timestamp",
-    "rtp.p_type",
-    "rtp.ssrc",
-    "udp.length",
-    "ip.ttl",
-    "ip.dsfield.dscp",
-];
+const FIELDS: [&str; 6] =
+    ["frame.time_epoch", "rtp.seq", "rtp.timestamp", "rtp.p_type", "rtp.ssrc", "udp.length"];
+/// Time to live and DSCP, in the order of [`FIELDS`] and behind them.
+const IP_FIELDS: [&str; 2] = ["ip.ttl", "ip.dsfield.dscp"];
+const IPV6_FIELDS: [&str; 2] = ["ipv6.hlim", "ipv6.tclass.dscp"];
 
 /// A capture that ends by itself after `packets` packets of the stream.
 pub struct Capture {
@@ -50,12 +45,14 @@ impl Capture {
     /// Starts capturing on the host's `eth0`; returns when packets are being captured.
     pub fn start(host: &Host, stream: &RtpStream, packets: usize) -> anyhow::Result<Self> {
         let filter = format!("udp port {} and host {}", stream.port, stream.address);
-        Ok(Self { process: start(host, &filter, stream.port, packets, &FIELDS)? })
+        let of_family = if stream.address.is_ipv4() { IP_FIELDS } else { IPV6_FIELDS };
+        let fields = [&FIELDS[..], &of_family].concat();
+        Ok(Self { process: start(host, &filter, stream.port, packets, &fields)? })
     }
 
     /// Waits for the end and returns the packets in the order in which they passed.
     pub fn finish(self, limit: Duration) -> anyhow::Result<Vec<RtpFrame>> {
-        finish(self.process, limit, FIELDS.len(), parse)
+        finish(self.process, limit, FIELDS.len() + IP_FIELDS.len(), parse)
     }
 }
 
@@ -63,7 +60,7 @@ impl Capture {
 #[derive(Debug, Clone, PartialEq)]
 pub struct RtpPayload {
     /// The group or host that it was sent to.
-    pub address: Ipv4Addr,
+    pub address: IpAddr,
     /// RTP timestamp.
     pub timestamp: u32,
     /// The samples.
