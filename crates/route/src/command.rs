@@ -25,6 +25,24 @@ pub enum Source {
     ThisComputer,
 }
 
+impl Source {
+    /// Whether both are channels of one transmitter.
+    pub(crate) fn is_of_same_stream(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Port(one), Self::Port(other)) => one.device == other.device,
+            (one, other) => one == other,
+        }
+    }
+
+    /// What channel `channel` plays when another plays this one of a whole stream.
+    pub(crate) fn on(&self, channel: u16) -> Self {
+        match self {
+            Self::Port(output) => Self::Port(Port { channel, ..output.clone() }),
+            Self::ThisComputer => Self::ThisComputer,
+        }
+    }
+}
+
 /// One thing to change.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Change {

@@ -39,7 +39,7 @@ impl Engine {
     }
 
     /// Where inputs of `id` take one source, the newest want replaces the others.
-    fn resolve(&mut self, id: &DeviceId) {
+    pub(crate) fn resolve(&mut self, id: &DeviceId) {
         let Some(device) = self.devices.get(id).filter(|device| device.place == Place::Remote) else {
             return;
         };
@@ -178,6 +178,10 @@ impl Engine {
                 None => {}
             }
         }
+        if device.takes == Takes::Streams && !wanted.is_empty() {
+            // One channel cannot be cleared alone: it goes with the last one that is wanted.
+            changes.retain(|change| !matches!(change, Change::Clear(_)));
+        }
         if let Some(receiver) = self.receivers.get_mut(id) {
             receiver.held.extend(held); // from now on, a change of it is somebody else's
         }
@@ -233,7 +237,13 @@ impl Engine {
     pub(crate) fn finish_withdrawals(&mut self, id: &DeviceId) {
         let Some(device) = self.devices.get(id) else { return };
         let quiet_graph = self.graph && !self.flying.contains_key(&Target::Graph);
-        let quiet_receiver = !self.flying.contains_key(&Target::Receiver(id.clone()));
+        let flying = self.flying.get(&Target::Receiver(id.clone()));
+        let flying: BTreeSet<u16> = flying
+            .iter()
+            .flat_map(|flying| &flying.command.changes)
+            .filter_map(Change::input_channel)
+            .collect();
+        let whole = device.takes == Takes::Streams;
         let remote = device.place == Place::Remote && device.controlled;
         let receiver = self.receivers.get(id);
         let mut done = Vec::new();
@@ -247,7 +257,8 @@ impl Engine {
                 seen.is_some_and(|seen| !seen.get(channel).is_some_and(|(source, _)| plays(source)))
                     && !receiver.doubt.contains_key(channel)
             });
-            intent.cleared |= !remote || gone && quiet_receiver;
+            let quiet = if whole { flying.is_empty() } else { !flying.contains(channel) };
+            intent.cleared |= !remote || gone && quiet;
             if intent.cleared && quiet_graph && !self.links.contains_key(pair) {
                 done.push(pair.clone());
             }

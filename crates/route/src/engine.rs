@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 
 use wireloom_units::Nanos;
 
-use crate::{Change, Command, CommandId, Device, DeviceId, Outcome, Pair, Port, Presence, Source, Target};
+use crate::{
+    Change, Command, CommandId, Device, DeviceId, Outcome, Pair, Port, Presence, Source, Takes, Target,
+};
 
 /// Routes that are drawn one by one within this time become one command (`pipewire` 5.5).
 const BATCH_WITHIN: Nanos = Nanos::from_millis(50);
@@ -116,7 +118,11 @@ impl Engine {
             receiver.yielded.remove(&pair.input.channel);
         }
         self.touch(&pair.input.device, now.plus(BATCH_WITHIN));
+        let id = pair.input.device.clone();
         self.intents.insert(pair, Intent::new(true, serial));
+        // What it replaces is withdrawn now: what others do from here on is not taken for that.
+        self.resolve(&id);
+        self.finish_withdrawals(&id);
     }
 
     /// Nobody wants `pair` any more: it is taken back where it is seen, also when that is only possible later.
@@ -282,7 +288,38 @@ impl Engine {
         self.revision
     }
 
+    /// A receiver of whole streams was told on one channel to play `source`, or nothing: so do all its channels, or
+    /// perhaps not, when it gave no clear answer.
+    fn move_all(&mut self, input: &Port, source: Option<&Source>, is_sure: bool) {
+        let device = self.devices.get(&input.device).filter(|device| device.takes == Takes::Streams);
+        let Some(channels) = device.map(|device| 0..device.channels) else { return };
+        let Some(receiver) = self.receivers.get_mut(&input.device) else { return };
+        let stays = |other: &Source| source.is_some_and(|source| source.is_of_same_stream(other));
+        receiver.held.retain(|_, held| stays(held));
+        let Some(seen) = &mut receiver.seen else { return };
+        if is_sure {
+            receiver.doubt.clear();
+            seen.retain(|_, (seen, _)| stays(seen));
+        }
+        for channel in channels.filter(|channel| *channel != input.channel) {
+            match source.map(|source| source.on(channel)) {
+                Some(source) if is_sure => drop(seen.entry(channel).or_insert((source, false))),
+                None if is_sure => {}
+                source => drop(receiver.doubt.entry(channel).or_insert(source)),
+            }
+        }
+    }
+
     fn conclude(&mut self, now: Nanos, change: Change, outcome: Outcome) {
+        match (&change, &outcome) {
+            (Change::Subscribe { input, source }, Outcome::Done | Outcome::Failed(_)) => {
+                self.move_all(input, Some(source), outcome == Outcome::Done);
+            }
+            (Change::Clear(input), Outcome::Done | Outcome::Failed(_)) => {
+                self.move_all(input, None, outcome == Outcome::Done);
+            }
+            _ => {}
+        }
         match (change, outcome) {
             (Change::Subscribe { input, source }, Outcome::Done) => {
                 self.trouble.remove(&Spot::Input(input.clone()));

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use wireloom_units::Nanos;
 
 use crate::engine::Receiver;
-use crate::{Answer, Change, DeviceId, Engine, Pair, Port, Source, Target};
+use crate::{Answer, Change, DeviceId, Engine, Pair, Port, Source, Takes, Target};
 
 impl Engine {
     /// What the receiver `id` plays now, all of it: input channel, source, and whether audio arrives. To be told after
@@ -19,6 +19,8 @@ impl Engine {
             inputs.into_iter().map(|(channel, source, audio)| (channel, (source, audio))).collect();
         // What is just being changed is judged when that is answered.
         let flying = self.flying.get(&Target::Receiver(id.clone()));
+        let whole = self.devices.get(id).is_some_and(|device| device.takes == Takes::Streams);
+        let moves_all = whole && flying.is_some();
         let flying: BTreeSet<u16> = flying
             .iter()
             .flat_map(|flying| &flying.command.changes)
@@ -32,7 +34,7 @@ impl Engine {
         }
         let differs = |(channel, held): (&u16, &Source)| {
             let other = inputs.get(channel).map(|(source, _)| source) != Some(held);
-            (other && !flying.contains(channel)).then_some(*channel)
+            (other && !moves_all && !flying.contains(channel)).then_some(*channel)
         };
         let lost: Vec<_> = receiver.held.iter().filter_map(differs).collect();
         receiver.held.retain(|channel, _| !lost.contains(channel));

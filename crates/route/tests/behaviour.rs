@@ -171,6 +171,29 @@ fn a_newer_wish_replaces_the_one_before_on_the_same_input() {
 }
 
 #[test]
+fn a_channel_of_a_whole_stream_goes_with_the_last_one() {
+    let mut engine = studio();
+    let hub = Device { takes: Takes::Streams, ..Device::remote(Side::Receives, 2, &["other"]) };
+    engine.handle_device(START, &"hub".into(), hub);
+    engine.handle_subscriptions(START, &"hub".into(), Vec::new());
+    let [left, right] = [0, 1].map(|channel| pair(("desk", channel), ("hub", channel)));
+    engine.wish(START, left.clone());
+    // Told of one channel it plays both, and is left alone.
+    assert_eq!(run(&mut engine, 60, done).len(), 1);
+    let plays = [0, 1].map(|channel| (channel, Source::Port(Port::new("desk", channel)), true));
+    engine.handle_subscriptions(START, &"hub".into(), plays.to_vec());
+    assert_eq!(run(&mut engine, 60, done), []);
+    engine.wish(START, right.clone());
+    engine.withdraw(START, &left);
+    assert_eq!(run(&mut engine, 60, done), [], "the right channel is still wanted");
+    engine.withdraw(START, &right);
+    let commands = run(&mut engine, 60, done);
+    assert_eq!(commands.len(), 1);
+    assert!(commands[0].changes.iter().all(|change| matches!(change, Change::Clear(_))), "{commands:?}");
+    assert_eq!(engine.saved(), []);
+}
+
+#[test]
 fn another_controller_is_not_fought() {
     let mut engine = studio();
     let (ours, other) = (pair(("stage", 0), ("monitor", 0)), Source::Port(Port::new("stage", 9)));

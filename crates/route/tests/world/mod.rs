@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wireloom_route::{
     Answer, Change, Checkpoint, Command, Device, DeviceId, Edit, Engine, Outcome, Pair, Place, Port,
-    Presence, Side, Source, Takes, Target,
+    Presence, Side, Source, Takes, Target, Wish,
 };
 use wireloom_units::Nanos;
 
@@ -206,23 +206,14 @@ impl World {
                 // Whoever is on the way is overtaken; what is seen then is what the other controller did.
                 self.answer();
                 self.read_again();
-                match from.map(output).filter(|port| self.devices[&port.device].place == Place::Remote) {
-                    Some(from) => {
-                        let pair = Pair::new(from.clone(), to.clone());
-                        let direct = matches!(self.engine.can_connect(&pair), Answer::Direct { .. });
-                        let wished = direct && self.engine.is_wished(&pair);
-                        let source = Source::Port(from);
-                        // Saying what is so already changes nothing that anybody could see.
-                        if self.plays.insert(to.clone(), source.clone()) != Some(source) && !wished {
-                            self.theirs.insert(to.clone());
-                        }
-                    }
-                    None => {
-                        self.plays.remove(&to);
-                        self.theirs.remove(&to);
-                    }
+                let from = from.map(output).filter(|port| self.devices[&port.device].place == Place::Remote);
+                let source = from.map(Source::Port);
+                for to in self.moved_with(&to) {
+                    let source = source.as_ref().map(|source| self.straight(source, &to));
+                    self.set_elsewhere(&to, source);
                 }
-                self.kept.retain(|pair| pair.input != to);
+                let moved = self.moved_with(&to);
+                self.kept.retain(|pair| !moved.contains(&pair.input));
                 self.tell(&to.device);
             }
             Op::Refuse { input: which, refuses: true } => drop(self.refusing.insert(input(which))),
@@ -263,7 +254,7 @@ impl World {
             Op::Restart { applied } => {
                 for (_, command) in std::mem::take(&mut self.under_way) {
                     if applied {
-                        command.changes.iter().for_each(|change| drop(self.carry_out(change)));
+                        self.carry_out(&command);
                     }
                 }
                 let saved = self.engine.saved();
@@ -298,11 +289,60 @@ impl World {
         self.engine.withdraw(self.now, pair);
     }
 
+    /// The inputs that play something else when `input` does: all of a receiver that takes whole streams.
+    fn moved_with(&self, input: &Port) -> Vec<Port> {
+        if self.takes_streams(&input.device) {
+            (0..2).map(|channel| Port { channel, ..input.clone() }).collect()
+        } else {
+            vec![input.clone()]
+        }
+    }
+
+    /// What `input` plays when it, or another input that is moved with it, is told to play `source`.
+    fn straight(&self, source: &Source, input: &Port) -> Source {
+        match source {
+            Source::Port(output) if self.takes_streams(&input.device) => {
+                Source::Port(Port { channel: input.channel, ..output.clone() })
+            }
+            source => source.clone(),
+        }
+    }
+
+    fn takes_streams(&self, id: &DeviceId) -> bool {
+        self.devices[id].takes == Takes::Streams
+    }
+
+    /// Another controller makes `to` play `source`.
+    fn set_elsewhere(&mut self, to: &Port, source: Option<Source>) {
+        let Some(source) = source else {
+            self.plays.remove(to);
+            self.theirs.remove(to);
+            return;
+        };
+        let wished = match &source {
+            Source::Port(output) => {
+                let pair = Pair::new(output.clone(), to.clone());
+                let direct = matches!(self.engine.can_connect(&pair), Answer::Direct { .. });
+                // What was withdrawn and may have been told nevertheless looks the same.
+                let withdrawn = |wish: &Wish| wish.pair == pair && !wish.wished && !wish.cleared;
+                direct && self.engine.is_wished(&pair) || self.engine.saved().iter().any(withdrawn)
+            }
+            Source::ThisComputer => false,
+        };
+        // Saying what is so already changes nothing that anybody could see.
+        if self.plays.insert(to.clone(), source.clone()) != Some(source) && !wished {
+            self.theirs.insert(to.clone());
+        }
+    }
+
     /// Nobody wants `pair` any more.
     fn disown(&mut self, pair: &Pair) {
         self.kept.remove(pair);
         if self.plays.get(&pair.input) == Some(&Source::Port(pair.output.clone())) {
-            self.theirs.remove(&pair.input); // a user may take away what another controller made
+            // A user may take away what another controller made, of a stream all of it.
+            for input in self.moved_with(&pair.input) {
+                self.theirs.remove(&input);
+            }
         }
     }
 
@@ -317,6 +357,11 @@ impl World {
             let same = |other: &Pair| {
                 other.input.device == pair.input.device && (whole || other.input == pair.input)
             };
+            for other in self.wished().iter().filter(|other| same(other)) {
+                if self.plays.get(&other.input) == Some(&Source::Port(other.output.clone())) {
+                    self.theirs.remove(&other.input); // replaced with the wish that it was, too
+                }
+            }
             self.kept.retain(|other| !same(other));
         }
     }
@@ -344,24 +389,41 @@ impl World {
         self.tell(id);
     }
 
-    fn carry_out(&mut self, change: &Change) -> Outcome {
+    /// What becomes of each change of `command`.
+    fn carry_out(&mut self, command: &Command) -> Vec<Outcome> {
+        match &command.target {
+            // One request that makes all changes: a stream to play, or nothing.
+            Target::Receiver(id) if self.takes_streams(id) => {
+                let play = |change: &&Change| matches!(change, Change::Subscribe { .. });
+                let change =
+                    command.changes.iter().find(play).or(command.changes.first()).expect("not empty");
+                vec![self.carry_out_one(change); command.changes.len()]
+            }
+            _ => command.changes.iter().map(|change| self.carry_out_one(change)).collect(),
+        }
+    }
+
+    fn carry_out_one(&mut self, change: &Change) -> Outcome {
         match change {
-            Change::Subscribe { input, .. } | Change::Clear(input) if self.refusing.contains(input) => {
-                self.refused.insert(input.clone());
-                return Outcome::Refused("The input is locked.".into());
-            }
-            Change::Subscribe { input, .. } | Change::Clear(input)
-                if !self.devices[&input.device].is_there() =>
-            {
-                return Outcome::Failed("It does not answer.".into());
-            }
-            Change::Subscribe { input, source } => {
-                self.plays.insert(input.clone(), source.clone());
-                self.theirs.remove(input);
-            }
-            Change::Clear(input) => {
-                self.plays.remove(input);
-                self.theirs.remove(input);
+            Change::Subscribe { input, .. } | Change::Clear(input) => {
+                let inputs = self.moved_with(input);
+                if inputs.iter().any(|input| self.refusing.contains(input)) {
+                    self.refused.extend(inputs);
+                    return Outcome::Refused("The input is locked.".into());
+                }
+                if !self.devices[&input.device].is_there() {
+                    return Outcome::Failed("It does not answer.".into());
+                }
+                for input in inputs {
+                    match change {
+                        Change::Subscribe { source, .. } => {
+                            let source = self.straight(source, &input);
+                            self.plays.insert(input.clone(), source);
+                        }
+                        _ => drop(self.plays.remove(&input)),
+                    }
+                    self.theirs.remove(&input);
+                }
             }
             Change::Link(pair) => {
                 let there = |id: &DeviceId| self.devices[id].is_there();
@@ -381,20 +443,18 @@ impl World {
     pub fn answer(&mut self) {
         for (_, command) in std::mem::take(&mut self.under_way) {
             let failing = self.fail_next.take();
-            let mut outcomes = Vec::new();
-            for change in &command.changes {
-                match failing {
-                    Some(false) => outcomes.push(Outcome::Failed("There was no answer.".into())),
-                    Some(true) => {
-                        self.carry_out(change);
-                        outcomes.push(Outcome::Failed("There was no answer.".into()));
-                    }
-                    None => outcomes.push(self.carry_out(change)),
-                }
+            let mut outcomes = if failing == Some(false) { Vec::new() } else { self.carry_out(&command) };
+            if failing.is_some() {
+                outcomes = vec![Outcome::Failed("There was no answer.".into()); command.changes.len()];
             }
             self.engine.handle_result(self.now, command.id, outcomes);
-            if let (Target::Receiver(id), true) = (&command.target, failing.is_some()) {
-                self.unread.insert(id.clone());
+            if let Target::Receiver(id) = &command.target {
+                if failing.is_some() {
+                    self.unread.insert(id.clone());
+                } else if self.takes_streams(id) {
+                    self.settle();
+                    self.tell(id); // more than what was ordered may have changed
+                }
             }
             // The graph tells of its links by itself.
             for change in &command.changes {
@@ -422,6 +482,13 @@ impl World {
                 assert!(batch == 0 || command.changes.len() <= usize::from(batch), "too long: {command:?}");
             }
             command.changes.iter().for_each(|change| self.judge(change));
+            if let Target::Receiver(id) = &command.target
+                && self.takes_streams(id)
+            {
+                let plays = |change: &&Change| matches!(change, Change::Subscribe { .. });
+                let plays = command.changes.iter().filter(plays).count();
+                assert!(plays == 0 || plays == command.changes.len(), "play and stop at once: {command:?}");
+            }
             self.commands += 1;
             self.under_way.push((self.now, command));
         }
@@ -442,13 +509,15 @@ impl World {
                 assert!(wished.iter().any(wants) || self.links.iter().any(wants), "nobody wants {change:?}");
             }
             Change::Clear(input) => {
-                // A receiver of whole streams plays one: what is newer replaces all of it.
-                let whole = self.devices[&input.device].takes == Takes::Streams
-                    && wished.iter().any(|pair| pair.input.device == input.device);
-                assert!(
-                    whole || !self.theirs.contains(input),
-                    "{change:?} takes away what another controller set"
-                );
+                assert!(!self.theirs.contains(input), "{change:?} takes away what another controller set");
+                // What a receiver plays without having said so cannot be known.
+                for input in self.moved_with(input).iter().filter(|_| !self.unread.contains(&input.device)) {
+                    let plays = self.plays.get(input);
+                    assert!(
+                        plays.is_none_or(|source| !wished.iter().any(|pair| self.wants(pair, input, source))),
+                        "{change:?} takes away what is wished on {input}"
+                    );
+                }
             }
             Change::Link(pair) => assert!(wished.contains(pair), "nobody wants {change:?}"),
             Change::Unlink(pair) => {
@@ -531,14 +600,34 @@ impl World {
             if self.theirs.contains(input) || self.refused.contains(input) {
                 continue;
             }
-            let wanted = match source {
-                Source::Port(output) => wished.contains(&Pair::new(output.clone(), input.clone())),
-                Source::ThisComputer => wished.iter().chain(&self.links).any(|pair| pair.input == *input),
-            };
-            assert!(wanted, "{input} still plays {source:?}, which nobody wants");
+            assert!(self.is_wanted(input, source), "{input} still plays {source:?}, which nobody wants");
         }
         for wish in self.engine.saved() {
-            assert!(wish.wished || self.refused.contains(&wish.pair.input), "never finished: {wish:?}");
+            // Of a whole stream, what is withdrawn goes with the last channel that is wanted.
+            let input = &wish.pair.input;
+            let source = Source::Port(wish.pair.output.clone());
+            let waits = self.takes_streams(&input.device)
+                && self.plays.get(input) == Some(&source)
+                && self.is_wanted(input, &source);
+            assert!(
+                wish.wished || waits || self.refused.contains(&wish.pair.input),
+                "never finished: {wish:?}"
+            );
         }
+    }
+
+    /// Whether anybody wants that `input` plays `source`, or another channel of the same stream where it plays streams.
+    fn is_wanted(&self, input: &Port, source: &Source) -> bool {
+        let wished = self.wished();
+        self.moved_with(input).iter().any(|input| match self.straight(source, input) {
+            source @ Source::Port(_) => wished.iter().any(|pair| self.wants(pair, input, &source)),
+            Source::ThisComputer => wished.iter().chain(&self.links).any(|pair| pair.input == *input),
+        })
+    }
+
+    /// Whether `pair` comes true when `input` plays `source`.
+    fn wants(&self, pair: &Pair, input: &Port, source: &Source) -> bool {
+        let direct = matches!(self.engine.can_connect(pair), Answer::Direct { .. });
+        direct && pair.input == *input && *source == Source::Port(pair.output.clone())
     }
 }
