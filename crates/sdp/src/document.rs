@@ -163,6 +163,14 @@ fn within_limit<'a>(bytes: &'a [u8], notes: &mut Notes) -> &'a [u8] {
     head.get(..end).unwrap_or_default()
 }
 
+/// The text of a description as senders and tools write it (UTF-8, UTF-16 with a byte order mark, else Latin-1), fit to
+/// be sent as a string: NUL is left out, which would end a connection to D-Bus.
+///
+/// Reads all of `bytes`; [`crate::read`] finds in the text what it finds in the octets.
+pub fn to_text(bytes: &[u8]) -> String {
+    decode(bytes, &mut Notes::default()).replace('\0', "")
+}
+
 /// UTF-8, else UTF-16 when a byte order mark says so (a file saved by a Windows tool), else Latin-1.
 fn decode(bytes: &[u8], notes: &mut Notes) -> String {
     let units = |from_pair: fn([u8; 2]) -> u16| {
@@ -242,6 +250,17 @@ mod tests {
             b"\xff\xfev\0=\x000\0\n\0s\0=\0x\0 \0y\0\n\0a\0=\0b\0:\0 \0c\0\n\0",
         ] {
             assert_eq!(parse(text), (plain.clone(), vec![]), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_says_what_the_octets_say_without_nul() {
+        let text = "v=0\ns=été\n";
+        let utf_16: Vec<u8> = "\u{feff}v=0\ns=été\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        for bytes in
+            [text.as_bytes(), b"v=0\ns=\xe9t\xe9\n\0\0", b"\xef\xbb\xbfv=0\ns=\xc3\xa9t\0\xc3\xa9\n", &utf_16]
+        {
+            assert_eq!(to_text(bytes), text, "{bytes:?}");
         }
     }
 

@@ -41,7 +41,7 @@ mod write;
 
 pub use channel_names::Symbol;
 pub use display::for_display;
-pub use document::{Document, Line, Section};
+pub use document::{Document, Line, Section, to_text};
 pub use format::Encoding;
 pub use media_clock::MediaClock;
 pub use origin::Origin;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wireloom_sdp::{SapError, SapEvent, State, Stream, StreamId, Via, for_display};
+use wireloom_sdp::{SapError, SapEvent, State, Stream, StreamId, Via, for_display, to_text};
 use wireloom_units::Nanos;
 
 use super::known::Origin;
@@ -120,7 +120,7 @@ impl Model {
         let Some(hearing) = heard.via.first().copied() else { return };
         let stream = heard.stream.clone();
         let warnings: Vec<_> = heard.warnings.iter().map(ToString::to_string).collect();
-        let sdp = bus_text(&String::from_utf8_lossy(heard.raw));
+        let sdp: Arc<str> = to_text(heard.raw).into();
         let hint = self.heard.get(&entry).cloned();
         let id = self.identify(now, &stream, hint);
         if !self.is_described_better(&id, &stream) {
@@ -136,7 +136,7 @@ impl Model {
         };
         let source = found.via.first().map(|hearing| hearing.source.to_string()).unwrap_or_default();
         let name = for_display(&found.refusal.name);
-        let (why, sdp) = (found.refusal.to_string(), bus_text(&String::from_utf8_lossy(found.raw)));
+        let (why, sdp) = (found.refusal.to_string(), Arc::<str>::from(to_text(found.raw)));
         let key = format!("unreadable\t{source}\t{}\t{}", found.origin.session_id, found.origin.address);
         let id = self.heard.get(&entry).cloned().unwrap_or_else(|| self.new_id(&key));
         let arrival = self.arrival();
@@ -173,7 +173,7 @@ impl Model {
     pub(super) fn insert_added(&mut self, now: Now, text: &str) -> Result<Vec<String>, String> {
         let parsed = wireloom_sdp::read(text.as_bytes()).map_err(|refusal| refusal.to_string())?;
         let warnings: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
-        let sdp = bus_text(text);
+        let sdp: Arc<str> = text.replace('\0', "").into();
         let mut ids = Vec::new();
         for stream in parsed.streams {
             let source = stream.origin.ip().unwrap_or(IpAddr::from([0, 0, 0, 0]));
@@ -307,9 +307,4 @@ impl Model {
             }
         }
     }
-}
-
-/// A received text as the bus can carry it: a string with a NUL in it would cost us the connection.
-fn bus_text(text: &str) -> Arc<str> {
-    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }

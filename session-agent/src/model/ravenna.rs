@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wireloom_sdp::{Delivery, Origin as SdpOrigin, Parsed, Stream, StreamId, for_display};
+use wireloom_sdp::{Delivery, Origin as SdpOrigin, Parsed, Stream, StreamId, for_display, to_text};
 use wireloom_units::Nanos;
 use wireloom_wanted::Protocol;
 
@@ -113,7 +113,7 @@ impl Model {
                     .or_insert_with(|| Known::new(Origin::Announced, name, arrival));
                 known.address = server.to_string();
                 known.unreadable = Some(refusal.to_string());
-                known.sdp = String::from_utf8_lossy(text).into();
+                known.sdp = to_text(text).into();
                 known.sessions.insert(session.to_owned());
                 known.leaves_at = None;
                 let found = Session { server, ids: vec![id], origin: None, last: now.mono };
@@ -145,7 +145,7 @@ impl Model {
         }
         let before = self.sessions.get(session).map(|known| known.ids.clone()).unwrap_or_default();
         let warnings: Vec<_> = parsed.warnings.iter().map(ToString::to_string).collect();
-        let sdp: Arc<str> = String::from_utf8_lossy(text).into();
+        let sdp: Arc<str> = to_text(text).into();
         let same_count = before.len() == parsed.streams.len();
         let mut ids = Vec::new();
         for (at, mut stream) in parsed.streams.into_iter().enumerate() {

@@ -151,6 +151,19 @@ fn streams_with_one_origin_are_told_apart_when_pushed() {
 }
 
 #[test]
+fn a_description_that_ends_as_a_c_string_is_a_string_of_the_bus() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.describe("Studio Desk", 21, &(sdp(4711, 21, "Desk", 1) + "\0"));
+    bench.describe("Studio Codec", 22, &(sdp(4712, 22, "Codec", 2).replace("L24", "opus") + "\0"));
+    let world = bench.model.refresh_world(bench.now);
+    assert_eq!(world.streams.len(), 2);
+    for stream in world.streams.values() {
+        assert!(stream.sdp.ends_with('\n'), "{:?}", stream.sdp);
+    }
+}
+
+#[test]
 fn strangers_change_no_stream_and_fill_no_memory() {
     let mut bench = Bench::new(Saved::default());
     bench.connect();
