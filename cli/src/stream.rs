@@ -189,5 +189,18 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
     } else {
         std::fs::File::open(file).map_err(failed)?.take(limit).read_to_end(&mut bytes).map_err(failed)?;
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(wireloom_sdp::to_text(&bytes)) // the bus carries UTF-8 without NUL
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_any_coding_is_text_for_the_bus() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("desk.sdp");
+        std::fs::write(&file, b"v=0\r\ns=Gesangsb\xfchne\r\n\0").expect("writable");
+        assert_eq!(read(&file).expect("readable"), "v=0\r\ns=Gesangsbühne\r\n");
+    }
 }
