@@ -9,7 +9,7 @@ use wireloom_wanted::{Keepalive, Leg, Node, State};
 
 use super::known::Origin;
 use super::{InterfaceFacts, Known, Model, identity};
-use crate::oat::{Ask, Outgoing, Plan, Subscriptions, Wanted, ask, is_oat};
+use crate::oat::{Ask, Outgoing, Plan, Subscriptions, Wanted, ask, is_oat, oat_device};
 use crate::time::Now;
 
 /// Ports of streams that find none free in OAT's own range of sixteen.
@@ -27,6 +27,16 @@ pub struct Oat {
     liveness: BTreeMap<String, Followed>,
     /// Ports that the module could not bind.
     taken: BTreeSet<u16>,
+    /// Devices that DNS-SD names, by the full name of their service: also those that send no stream.
+    named: BTreeMap<String, Named>,
+}
+
+/// A device that DNS-SD names.
+#[derive(Debug)]
+struct Named {
+    /// What it is known by: its host name, or the device of a stream that came from its address.
+    device: String,
+    control: SocketAddrV4,
 }
 
 #[derive(Debug)]
@@ -100,6 +110,7 @@ impl Model {
     /// Asks for every stream that somebody listens to, ends what nobody does, and follows who is still announced.
     pub(super) fn settle_oat(&mut self, now: Now) {
         self.mend_legs();
+        self.name_devices();
         let wanted = self.wanted_subscriptions();
         if !self.active {
             self.oat.subscriptions.drop_all(); // whoever is active goes on
@@ -165,7 +176,48 @@ impl Model {
                 plan.devices.entry(device).or_insert(SocketAddrV4::new(address, port));
             }
         }
+        for named in self.oat.named.values().filter(|_| self.active) {
+            let known = plan.devices.values().any(|control| control.ip() == named.control.ip());
+            if !known && plan.devices.len() < MAX_DEVICES {
+                plan.devices.entry(named.device.clone()).or_insert(named.control);
+            }
+        }
         plan
+    }
+
+    /// DNS-SD names a device that can be controlled. Answers that something changed.
+    pub(super) fn take_control(&mut self, name: String, host: &str, control: SocketAddrV4) -> bool {
+        let host = host.split('.').next().unwrap_or_default();
+        let device =
+            if wireloom_oat::is_host_name(host) { oat_device(host) } else { control.ip().to_string() };
+        self.oat.named.insert(name, Named { device, control });
+        true
+    }
+
+    /// A device withdrew its name: it is going, and so are its streams unless they are announced again.
+    pub(super) fn lose_control(&mut self, name: &str) -> bool {
+        let Some(named) = self.oat.named.remove(name) else { return false };
+        for (id, followed) in &mut self.oat.liveness {
+            let stream = self.streams.get(id);
+            if stream.and_then(|stream| stream.device_key.as_ref()) == Some(&named.device) {
+                followed.liveness.handle_goodbye();
+            }
+        }
+        true
+    }
+
+    /// A device that is known by its address, and then by a stream that came from there, stays the one of the stream: also
+    /// when that goes.
+    fn name_devices(&mut self) {
+        for named in self.oat.named.values_mut() {
+            let address = named.control.ip().to_string();
+            let of_stream = self.streams.values().find(|stream| {
+                stream.address == address && stream.stream.is_some() && stream.device_key.is_some()
+            });
+            if let Some(device) = of_stream.and_then(|stream| stream.device_key.clone()) {
+                named.device = device;
+            }
+        }
     }
 
     fn wanted_subscriptions(&self) -> Vec<(String, Wanted, bool)> {

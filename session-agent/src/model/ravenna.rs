@@ -56,6 +56,8 @@ impl Model {
                 None => false,
             },
             Event::Lost { session } => self.lose_session(now, &session),
+            Event::Control { name, host, address } => self.take_control(name, &host, address),
+            Event::ControlLost { name } => self.lose_control(&name),
             Event::Trouble(why) => {
                 self.ravenna_trouble = why;
                 true

@@ -39,7 +39,12 @@ pub fn is_oat(stream: &Stream) -> bool {
 /// The device of an OAT stream, by a key that stays when its address changes.
 pub fn device_key(stream: &Stream) -> Option<String> {
     let user = &stream.origin.user;
-    wireloom_oat::is_host_name(user).then(|| format!("oat\t{user}"))
+    wireloom_oat::is_host_name(user).then(|| oat_device(user))
+}
+
+/// The same of the device with the host name `host`, without its domain.
+pub fn oat_device(host: &str) -> String {
+    format!("oat\t{host}")
 }
 
 /// A label for each channel, where the description has none.

@@ -12,7 +12,7 @@ mod questions;
 mod sockets;
 mod subscriptions;
 
-pub use announced::{Ask, ask, device_key, is_oat, labels, tokens};
+pub use announced::{Ask, ask, device_key, is_oat, labels, oat_device, tokens};
 pub use control::{Plan, run as control};
 pub use questions::{Question, Questions};
 pub use sockets::{Datagram, Sockets};

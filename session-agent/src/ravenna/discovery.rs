@@ -4,12 +4,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr};
 
-use mdns_sd::{DaemonEvent, IfKind, Receiver, ServiceDaemon, ServiceEvent, ServiceInfo};
+use mdns_sd::{DaemonEvent, IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 use tracing::{debug, warn};
 use wireloom_ravenna::{DEVICE_TYPE, InstanceName, RTSP_TYPE, SESSION_TYPE, instance_of};
 
 /// More records than this in the cache are a flood: real studios have some hundreds of sessions.
 const MAX_RECORDS: i64 = 16_384;
+
+/// Where devices of OAT are found whose inputs can be told what to play.
+const PAGE_TYPE: &str = "_http._tcp.local.";
 
 /// What is found.
 #[derive(Debug)]
@@ -17,6 +20,10 @@ pub enum Found {
     /// A session, where its server may be, and its port.
     Session(InstanceName, Vec<IpAddr>, u16),
     Gone(InstanceName),
+    /// The control interface of a device of OAT: full name of the service, its host, where that may be, and its port.
+    Control(String, String, Vec<IpAddr>, u16),
+    /// A service of that type went; whether it was a device of OAT nobody remembers here.
+    ControlGone(String),
     /// One of our names was taken: what it was, and what it is.
     Renamed(InstanceName, InstanceName),
     /// The service ended, or had to be ended.
@@ -35,6 +42,8 @@ pub struct Published {
 pub struct Discovery {
     daemon: ServiceDaemon,
     sessions: Receiver<ServiceEvent>,
+    /// Everything that has a web page, devices of OAT among them.
+    pages: Receiver<ServiceEvent>,
     changes: Receiver<DaemonEvent>,
     interfaces: BTreeSet<String>,
     /// What is registered: type and name, and how.
@@ -50,8 +59,9 @@ impl Discovery {
         daemon.enable_interface(kinds(&interfaces))?;
         let changes = daemon.monitor()?;
         let sessions = daemon.browse(SESSION_TYPE)?;
+        let pages = daemon.browse(PAGE_TYPE)?;
         let host = host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        Ok(Self { daemon, sessions, changes, interfaces, registered: BTreeMap::new(), host })
+        Ok(Self { daemon, sessions, pages, changes, interfaces, registered: BTreeMap::new(), host })
     }
 
     /// Makes `interfaces` the ones in use.
@@ -123,6 +133,10 @@ impl Discovery {
                     Ok(event) => if let Some(found) = found(event) { return found },
                     Err(_) => return Found::Ended,
                 },
+                event = self.pages.recv_async() => match event {
+                    Ok(event) => if let Some(found) = control(event) { return found },
+                    Err(_) => return Found::Ended,
+                },
                 change = self.changes.recv_async() => match change {
                     Ok(DaemonEvent::NameChange(change)) => {
                         let names = (instance_of(&change.original), instance_of(&change.new_name));
@@ -161,15 +175,35 @@ impl Discovery {
 fn found(event: ServiceEvent) -> Option<Found> {
     match event {
         ServiceEvent::ServiceResolved(service) => {
-            let addresses: BTreeSet<IpAddr> =
-                service.addresses.iter().take(16).map(|it| it.to_ip_addr()).collect();
             let name = instance_of(&service.fullname)?;
-            (service.port != 0).then(|| Found::Session(name, addresses.into_iter().collect(), service.port))
+            (service.port != 0).then(|| Found::Session(name, addresses(&service), service.port))
         }
         ServiceEvent::ServiceRemoved(_, full_name) => instance_of(&full_name).map(Found::Gone),
         ServiceEvent::SearchStopped(_) => Some(Found::Ended),
         _ => None,
     }
+}
+
+/// What of the web pages is a device of OAT: its TXT record says that it speaks OAT-CTL/1, and where.
+fn control(event: ServiceEvent) -> Option<Found> {
+    match event {
+        ServiceEvent::ServiceResolved(service) => {
+            let says = |key: &str, value: &str| service.get_property_val_str(key) == Some(value);
+            let speaks = says("oat", "1") && says("path", wireloom_oat::control::BASE) && service.port != 0;
+            speaks.then(|| {
+                let addresses = addresses(&service);
+                Found::Control(service.fullname.clone(), service.host.clone(), addresses, service.port)
+            })
+        }
+        ServiceEvent::ServiceRemoved(_, full_name) => Some(Found::ControlGone(full_name)),
+        ServiceEvent::SearchStopped(_) => Some(Found::Ended),
+        _ => None,
+    }
+}
+
+fn addresses(service: &ResolvedService) -> Vec<IpAddr> {
+    let addresses: BTreeSet<IpAddr> = service.addresses.iter().take(16).map(|it| it.to_ip_addr()).collect();
+    addresses.into_iter().collect()
 }
 
 fn kinds(names: &BTreeSet<String>) -> Vec<IfKind> {

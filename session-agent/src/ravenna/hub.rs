@@ -4,7 +4,7 @@
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -21,6 +21,8 @@ use crate::time::Clock;
 const MAX_SESSIONS: usize = 1024;
 /// Servers that are connected to.
 const MAX_SERVERS: usize = 128;
+/// Devices of OAT that are known at a time.
+const MAX_CONTROLS: usize = 128;
 /// What failed is tried again, and floods are looked for, so often.
 const CHECK: Duration = Duration::from_secs(10);
 /// After a flood DNS-SD rests for so many checks.
@@ -77,6 +79,8 @@ struct Hub {
     /// Every session that DNS-SD names, with who describes it; and the path there that a redirection said.
     sessions: BTreeMap<InstanceName, (SocketAddr, Option<String>)>,
     servers: BTreeMap<SocketAddr, watch::Sender<Wanted>>,
+    /// Devices of OAT, by the full name of their service.
+    controls: BTreeMap<String, SocketAddrV4>,
     /// Our own server: where it listens, and what it describes.
     own: Option<(Published, watch::Sender<Vec<Session>>)>,
     /// Names of ours that were taken, and what they became.
@@ -96,6 +100,7 @@ impl Hub {
             rest: 0,
             sessions: BTreeMap::new(),
             servers: BTreeMap::new(),
+            controls: BTreeMap::new(),
             own: None,
             renamed: BTreeMap::new(),
             trouble: String::new(),
@@ -128,6 +133,10 @@ impl Hub {
         let unreachable = self.sessions.iter().filter(|(_, (server, _))| !self.reaches(server.ip()));
         for name in unreachable.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.lose(&name).await?;
+        }
+        let far = self.controls.iter().filter(|(_, address)| !self.reaches(IpAddr::V4(*address.ip())));
+        for name in far.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+            self.lose_control(&name).await?;
         }
         self.serve().await
     }
@@ -166,6 +175,10 @@ impl Hub {
                 self.ask(name, server, None).await
             }
             Found::Gone(name) => self.lose(&name).await,
+            Found::Control(name, host, addresses, port) => {
+                self.take_control(name, host, &addresses, port).await
+            }
+            Found::ControlGone(name) => self.lose_control(&name).await,
             Found::Renamed(old, new) => {
                 if self.renamed.insert(old.clone(), new.clone()).as_ref() != Some(&new) {
                     info!("the RAVENNA name \"{old}\" is taken in this network: using \"{new}\"");
@@ -177,6 +190,46 @@ impl Hub {
                 warn!("DNS-SD ended; trying again");
                 self.end_discovery().await
             }
+        }
+    }
+
+    /// A device of OAT is where its record says, in a network that is in use; never this computer.
+    async fn take_control(
+        &mut self,
+        name: String,
+        host: String,
+        addresses: &[IpAddr],
+        port: u16,
+    ) -> Result<(), CoreEnded> {
+        let ours = |address: &IpAddr| {
+            self.plan.interfaces.iter().any(|facts| facts.addresses.iter().any(|(own, _)| own == address))
+        };
+        let near = addresses.iter().filter(|address| self.reaches(**address) && !ours(address));
+        let mut v4 = near.filter_map(|address| match address {
+            IpAddr::V4(v4) => Some(SocketAddrV4::new(*v4, port)),
+            IpAddr::V6(_) => None,
+        });
+        // One that has several keeps the one that it is known by.
+        let known = self.controls.get(&name).copied();
+        let Some(address) = v4.clone().find(|it| Some(*it) == known).or_else(|| v4.next()) else {
+            return self.lose_control(&name).await;
+        };
+        if known == Some(address) {
+            return Ok(());
+        }
+        if known.is_none() && self.controls.len() >= MAX_CONTROLS {
+            debug!("the OAT device {name} is not followed: there are too many");
+            return Ok(());
+        }
+        debug!("the OAT device {name} is controlled at {address}");
+        self.controls.insert(name.clone(), address);
+        self.tell(Event::Control { name, host, address }).await
+    }
+
+    async fn lose_control(&mut self, name: &str) -> Result<(), CoreEnded> {
+        match self.controls.remove(name) {
+            Some(_) => self.tell(Event::ControlLost { name: name.to_owned() }).await,
+            None => Ok(()),
         }
     }
 
@@ -272,6 +325,9 @@ impl Hub {
         }
         for name in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.lose(&name).await?;
+        }
+        for name in self.controls.keys().cloned().collect::<Vec<_>>() {
+            self.lose_control(&name).await?;
         }
         Ok(())
     }

@@ -207,3 +207,56 @@ fn a_port_that_is_taken_is_given_up_for_another() {
     bench.settle();
     assert_ne!(bench.only().1.legs[0].port, node.legs[0].port);
 }
+
+#[test]
+fn a_device_that_sends_nothing_is_controlled_where_dns_sd_says_and_is_one_with_its_streams() {
+    use crate::ravenna::Event;
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let control = |host: &str, last: u8| Event::Control {
+        name: format!("{host}._http._tcp.local."),
+        host: format!("{host}.local."),
+        address: SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 80),
+    };
+    let devices = |bench: &Bench| bench.model.oat_plan().devices.into_keys().collect::<Vec<_>>();
+    bench.model.handle_ravenna(bench.now, control("mixtee-01b7", 31));
+    bench.model.handle_ravenna(bench.now, control("studio-pc", 21));
+    bench.settle();
+    assert_eq!(devices(&bench), ["192.0.2.21", "oat\tmixtee-01b7"]);
+    // A stream says whose address that is; the device stays the same one when the stream has gone.
+    let offer = "a=x-oat:1 sid=1 sub=udp ctl=http:80\r\n";
+    bench.hear(&(page(21) + offer));
+    assert_eq!(devices(&bench), ["oat\tmixtee-01b7", "oat\tsyntee-a3f2"]);
+    bench.pass(400);
+    assert!(bench.nodes().is_empty(), "the stream has gone");
+    assert_eq!(devices(&bench), ["oat\tmixtee-01b7", "oat\tsyntee-a3f2"]);
+    bench
+        .model
+        .handle_ravenna(bench.now, Event::ControlLost { name: "mixtee-01b7._http._tcp.local.".into() });
+    assert_eq!(devices(&bench), ["oat\tsyntee-a3f2"]);
+    bench.model.handle_active(false);
+    assert!(devices(&bench).is_empty(), "another session is active");
+}
+
+#[test]
+fn a_device_that_says_goodbye_is_suspect_at_once_and_trusted_when_it_is_heard() {
+    use crate::ravenna::Event;
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let name = "SynTEE._http._tcp.local.".to_owned();
+    let address = SocketAddrV4::new(*SENDER.ip(), 80);
+    let control = Event::Control { name: name.clone(), host: "syntee-a3f2.local.".into(), address };
+    bench.model.handle_ravenna(bench.now, control);
+    bench.hear(&page(21));
+    let origin = |bench: &mut Bench| {
+        let world = bench.model.refresh_world(bench.now);
+        world.streams.values().next().map(|stream| stream.origin)
+    };
+    bench.pass(1);
+    bench.model.handle_ravenna(bench.now, Event::ControlLost { name });
+    bench.settle();
+    assert_eq!(origin(&mut bench), Some("stale"));
+    bench.pass(1);
+    bench.hear(&page(21));
+    assert_eq!(origin(&mut bench), Some("announced"));
+}

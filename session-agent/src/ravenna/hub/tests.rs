@@ -114,3 +114,39 @@ fn floods_of_names_are_bounded() {
         assert_eq!((hub.sessions.len(), hub.servers.len()), (MAX_SERVERS, MAX_SERVERS));
     });
 }
+
+#[test]
+fn devices_of_oat_are_those_of_the_networks_in_use_and_never_too_many() {
+    inside(async {
+        let (mut hub, mut heard, _reports) = hub();
+        let service = |number: usize| format!("MixTEE {number}._http._tcp.local.");
+        let found = |number: usize, addresses: &[&str]| {
+            let addresses = addresses.iter().map(|it| it.parse().expect("valid")).collect();
+            Found::Control(service(number), "mixtee-01b7.local.".into(), addresses, 80)
+        };
+        for addresses in [&["203.0.113.9"][..], &["127.0.0.1"], &["192.0.2.10"], &["fe80::9"], &[]] {
+            assert!(hub.take_found(found(1, addresses)).await.is_ok());
+            assert!(heard.try_recv().is_err(), "{addresses:?} is no device near us");
+        }
+        for addresses in [&["203.0.113.9", "192.0.2.31"][..], &["192.0.2.30", "192.0.2.31"]] {
+            assert!(hub.take_found(found(1, addresses)).await.is_ok());
+        }
+        let address = "192.0.2.31:80".parse().expect("valid");
+        let host = "mixtee-01b7.local.".to_owned();
+        assert_eq!(heard.try_recv(), Ok(Event::Control { name: service(1), host, address }));
+        assert!(heard.try_recv().is_err(), "once is enough");
+        // A page that is none of OAT's goes, then the device itself.
+        for number in [7, 1] {
+            assert!(hub.take_found(Found::ControlGone(service(number))).await.is_ok());
+        }
+        assert_eq!(heard.try_recv(), Ok(Event::ControlLost { name: service(1) }));
+        assert!(heard.try_recv().is_err());
+        for number in 0..1000 {
+            assert!(hub.take_found(found(number, &["192.0.2.31"])).await.is_ok());
+        }
+        assert_eq!(hub.controls.len(), super::MAX_CONTROLS);
+        hub.plan.interfaces.clear();
+        assert!(hub.settle().await.is_ok());
+        assert!(hub.controls.is_empty(), "no network is in use any more");
+    });
+}

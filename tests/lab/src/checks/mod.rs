@@ -14,6 +14,7 @@ mod leader_loss;
 mod network;
 mod oat;
 mod oat_offer;
+mod oat_receiver;
 mod oat_route;
 mod offset_noise;
 mod other_media;
@@ -127,6 +128,11 @@ pub const CHECKS: &[Check] = &[
         name: "oat-offer",
         about: "devices ask for a stream of ours, keep it while no agent runs, and lose it with its lease",
         run: oat_offer::run,
+    },
+    Check {
+        name: "oat-receiver",
+        about: "a device that sends nothing is found by DNS-SD, is a node, and plays what is linked to it",
+        run: oat_receiver::run,
     },
     Check {
         name: "oat-route",

@@ -56,8 +56,22 @@ impl<'a> Avahi<'a> {
 
     /// Publishes a RAVENNA session until the process is dropped.
     pub fn publish(&self, name: &str, port: u16) -> anyhow::Result<Process> {
+        self.publish_service(&[&format!("--subtype={SESSIONS}"), name, "_rtsp._tcp", &port.to_string()])
+    }
+
+    /// Publishes a device of OAT that is controlled at `port`, until the process is dropped.
+    pub fn publish_oat(&self, name: &str, port: u16) -> anyhow::Result<Process> {
+        self.publish_service(&[name, "_http._tcp", &port.to_string(), "path=/oat/v1", "oat=1"])
+    }
+
+    /// Publishes a web page, until the process is dropped.
+    pub fn publish_page(&self, name: &str, port: u16) -> anyhow::Result<Process> {
+        self.publish_service(&[name, "_http._tcp", &port.to_string(), "path=/"])
+    }
+
+    fn publish_service(&self, arguments: &[&str]) -> anyhow::Result<Process> {
         let mut command = self.host.command("avahi-publish");
-        command.args(["-s", &format!("--subtype={SESSIONS}"), name, "_rtsp._tcp", &port.to_string()]);
+        command.arg("-s").args(arguments);
         command.env("DBUS_SYSTEM_BUS_ADDRESS", &self.address);
         let mut process = self.host.start("avahi-publish", command)?;
         process.says("Established under name", SOON)?;

@@ -1,0 +1,74 @@
+//! OpenAudioTools: a device that only receives.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{bail, ensure};
+use wireloom_clock_page::LineState;
+
+use crate::agent::Agent;
+use crate::clock::Clock;
+use crate::oat_device::OatDevice;
+use crate::peers::RtpStream;
+use crate::peers::avahi::Avahi;
+use crate::pipewire::PipeWireOptions;
+use crate::products::Products;
+use crate::scene;
+use crate::studio::Studio;
+use crate::wait::{self, SOON};
+
+/// Frames that the device must play in one run.
+const FRAMES: u64 = 240_000;
+/// How often a machine that stalls may disturb a run.
+const TRIES: usize = 6;
+const PPM: f64 = 80.0;
+const LOCK: Duration = Duration::from_secs(40);
+/// Also the host's name, as that of an OAT device is its host name.
+const HOST: &str = "mixtee-01b7";
+const INPUT: &str = "FOH : In 1-2";
+
+/// A device that announces no stream is published by an Avahi: its input is a node, plays every sample of a program that is
+/// linked to it, and goes when it is withdrawn.
+pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let (leader, desk) = (studio.host("leader")?, studio.host(HOST)?);
+    let computer = studio.host("computer")?;
+    let mut clock = Clock::leader(&leader, products, 0, 100, PPM)?;
+    clock.wait_for(LineState::Leader, SOON)?;
+    let mut followers = [Clock::follower(&desk, products, 0)?, Clock::follower(&computer, products, 0)?];
+    let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), PipeWireOptions::default())?;
+    let mut agent = Agent::start(&computer, products, "")?;
+    for follower in &mut followers {
+        follower.wait_for(LineState::Locked, LOCK)?;
+    }
+    let mut mixer = OatDevice::start(&desk, products, HOST, &["--name", "FOH", "--input", "In 1-2:2"])?;
+    let avahi = Avahi::start(&desk)?;
+    // A page of somebody else is no device.
+    let _router = avahi.publish_page("Router", 8080)?;
+    let publication = avahi.publish_oat("FOH", 80)?;
+    let node = wait::until("the node of the input", SOON, || {
+        agent.process.is_alive()?;
+        mixer.process.is_alive()?;
+        Ok(graph.node_with("media.name", INPUT)?.filter(|node| node.inputs.len() == 2))
+    })?;
+    let (_player, player) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
+    graph.link(&player, &node)?;
+    let mut matched = None;
+    for _ in 0..TRIES {
+        let found = mixer.hear("In 1-2", FRAMES, |_| {}, || agent.process.is_alive())?;
+        ensure!(found.wrong == 0 && found.slips.is_empty(), "what the device played: {found}");
+        if found.is_exact() {
+            matched = Some(found.matched);
+            break;
+        }
+    }
+    let Some(matched) = matched else { bail!("the machine disturbed all of {TRIES} runs") };
+    for ((from, _), (to, _)) in player.outputs.iter().zip(&node.inputs) {
+        computer.run("pw-link", ["-d", &from.to_string(), &to.to_string()])?;
+    }
+    drop(publication);
+    wait::until("the end of the node", SOON, || {
+        agent.process.is_alive()?;
+        Ok(graph.node_with("media.name", INPUT)?.is_none().then_some(()))
+    })?;
+    Ok(format!("{matched} samples to a device that announces nothing; gone when its name was withdrawn"))
+}
