@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use crate::cargo::{cargo, target_directory};
 use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
-use crate::{lab, next_release, products, setup};
+use crate::{interruption, lab, next_release, products, setup};
 
 /// What is measured, and what measures.
 const PACKAGES: &[&str] = &["wireloom-pw-module", "wireloom-interop", "wireloom-bench"];
@@ -40,7 +40,7 @@ pub fn run(quick: bool) -> anyhow::Result<()> {
             command.arg("--root").arg(next_release::folder());
         }
     }
-    let status = command.status().context("running wireloom-bench")?;
+    let status = interruption::status(&mut command).context("running wireloom-bench")?;
     ensure!(status.success(), "wireloom-bench ended with {status}");
     Ok(())
 }

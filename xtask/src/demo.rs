@@ -24,7 +24,7 @@ use wireloom_lab::{
 use self::devices::{Devices, Route};
 use crate::packages::Use;
 use crate::steps::Steps;
-use crate::{lab, products, setup};
+use crate::{interruption, lab, products, setup};
 
 /// Samples of each stream that are compared.
 const SAMPLES: u64 = 1_000_000;
@@ -51,7 +51,7 @@ pub fn run(keep: bool) -> anyhow::Result<()> {
     if keep {
         arguments.push("--keep".as_ref());
     }
-    match isolation::run(&arguments)? {
+    match interruption::studio(|| isolation::run(&arguments))? {
         Ending::Exit { code: 0, .. } => Ok(()),
         // The report is there once the audio was found right; then Ctrl-C is how a kept studio ends.
         Ending::Interrupted { report } if !report.is_empty() => Ok(()),

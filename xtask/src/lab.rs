@@ -11,7 +11,10 @@ use wireloom_lab::{Products, Studio};
 use crate::packages::Use;
 use crate::refusal::Refusal;
 use crate::steps::{Outcome, Steps};
-use crate::{matrix, products, setup, tools};
+use crate::{interruption, matrix, products, setup, tools};
+
+/// What a run ends with that was interrupted in a studio.
+const INTERRUPTED: i32 = 130;
 
 /// How long a check may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +83,7 @@ pub fn run_checks_in(
             if depth == Depth::Thorough {
                 arguments.push("--thorough".as_ref());
             }
-            match isolation::run_in(root, &arguments) {
+            match interruption::studio(|| isolation::run_in(root, &arguments)) {
                 Ok(Ending::Exit { code: 0, report }) => Outcome::Passed(report),
                 Ok(Ending::Exit { code, report }) if report.is_empty() => {
                     Outcome::Failed(format!("ended with exit code {code} after {:?}", start.elapsed()))
@@ -94,7 +97,7 @@ pub fn run_checks_in(
             }
         });
         if interrupted {
-            return;
+            std::process::exit(INTERRUPTED);
         }
     }
 }

@@ -9,6 +9,7 @@ mod cargo;
 mod demo;
 mod dist;
 mod fuzzing;
+mod interruption;
 mod lab;
 mod licences;
 mod matrix;
@@ -92,6 +93,13 @@ enum Task {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    // The inner program of a studio ends with the outer one.
+    if !wireloom_lab::isolation::is_inside()
+        && let Err(error) = interruption::listen()
+    {
+        eprintln!("xtask: {error}");
+        return ExitCode::FAILURE;
+    }
     let outcome = match arguments.task {
         Task::Setup => setup::run(packages::Use::Everything),
         Task::Demo { keep, inside: true, products: Some(products) } => demo::run_inside(keep, products),

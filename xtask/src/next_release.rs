@@ -5,6 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 
+use crate::interruption;
 use crate::packages::{PACKAGES, Use};
 
 /// Debian 13: PipeWire 1.4, WirePlumber 0.5.
@@ -74,7 +75,7 @@ fn inside(root: &Path, program: &str, arguments: &[&str]) -> anyhow::Result<Stri
 }
 
 fn output(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().with_context(|| format!("running {command:?}"))?;
+    let output = interruption::output(command).with_context(|| format!("running {command:?}"))?;
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     let tail: Vec<&str> = errors.lines().chain(said.lines()).rev().take(6).collect();

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::interruption;
+
 /// How many lines of a failing command are shown; the cause is at the end, rarely further up than this.
 const SHOWN_LINES: usize = 400;
 
@@ -129,7 +131,7 @@ fn watch(command: &mut Command, bar: &ProgressBar, shown: impl Fn(&str) -> bool)
     let program = command.get_program().to_string_lossy().into_owned();
     let (reader, writer) = std::io::pipe()?;
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-    let mut child = command.spawn().with_context(|| format!("starting {program}"))?;
+    let child = interruption::spawn(command).with_context(|| format!("starting {program}"))?;
     // The command holds the writing end; as long as it does the loop below would never see the end of the output.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut lines = std::collections::VecDeque::new();
@@ -144,7 +146,7 @@ fn watch(command: &mut Command, bar: &ProgressBar, shown: impl Fn(&str) -> bool)
         }
         lines.push_back(line);
     }
-    let status = child.wait()?;
+    let status = interruption::wait(child)?;
     if !status.success() {
         bail!("{}\n{program} ended with {status}", Vec::from(lines).join("\n"));
     }

@@ -19,7 +19,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 /// Names the studio's directory to the inner program; its presence says that we are inside.
-const DIRECTORY: &str = "WIRELOOM_STUDIO";
+pub(crate) const DIRECTORY: &str = "WIRELOOM_STUDIO";
 /// Start of the directory's name. Short: a socket's path has room for 108 bytes.
 const PREFIX: &str = "wireloom-";
 /// File in the directory that the inner program leaves its report in.
@@ -187,9 +187,21 @@ impl Directory {
     fn new() -> anyhow::Result<Self> {
         let parent = Path::new("/tmp");
         sweep(parent);
-        let path = parent.join(format!("{PREFIX}{}", std::process::id()));
         let mut builder = std::fs::DirBuilder::new();
-        builder.mode(0o700).create(&path).with_context(|| format!("making {}", path.display()))?;
+        builder.mode(0o700);
+        // Its number may be taken by a program of that number in another process namespace.
+        let mut numbers = std::process::id()..;
+        let path = loop {
+            let path = parent.join(format!("{PREFIX}{}", numbers.next().context("every number is taken")?));
+            match builder.create(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                result => {
+                    break result
+                        .map(|()| path.clone())
+                        .with_context(|| format!("making {}", path.display()))?;
+                }
+            }
+        };
         let lock = File::create_new(path.join("lock"))?;
         lock.lock()?;
         Ok(Self { path, _lock: lock })

@@ -8,6 +8,7 @@ mod discovery;
 mod drop_in;
 mod graph;
 mod hostile;
+mod interrupts;
 mod ipv6;
 mod latency;
 mod leader_loss;
@@ -54,6 +55,11 @@ pub struct Check {
 /// All checks, in the order in which they run: what others stand on comes first.
 pub const CHECKS: &[Check] = &[
     Check { name: "network", about: "hosts reach what they should and nothing else", run: network::run },
+    Check {
+        name: "interrupts",
+        about: "test, lab and demo that are ended half-way leave nothing behind",
+        run: interrupts::run,
+    },
     Check {
         name: "peers",
         about: "peers exchange samples exactly, so the ruler is straight",
