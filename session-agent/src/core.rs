@@ -25,6 +25,7 @@ use crate::sap_senders::SapSenders;
 use crate::sap_sockets::{Datagram, SapSockets};
 use crate::store;
 use crate::time::{Clock, Now};
+use crate::usrvclock;
 use crate::view::World;
 
 /// The clock page is looked at so often: a new grandmaster must be announced within a second.
@@ -67,6 +68,8 @@ pub struct Driver {
     pub questions: oat::Questions,
     pub watch: ClockWatch,
     pub service: ClockService,
+    /// Where the clock is served to other programs.
+    pub usrvclock: Option<watch::Sender<usrvclock::Facts>>,
     pub lock: ActiveLock,
     pub state_file: PathBuf,
     pub states: store::StateWriter,
@@ -316,6 +319,10 @@ impl Driver {
         }
         let of_service = self.model.clock_service() != facts.service;
         self.model.handle_clock(facts);
+        if let Some(server) = &self.usrvclock {
+            let facts = usrvclock::Facts { active: self.active, line: self.model.living_line().copied() };
+            server.send_if_modified(|known| known.follow(facts));
+        }
         is_news || of_service
     }
 }

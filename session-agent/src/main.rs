@@ -22,6 +22,7 @@ mod sap_sockets;
 mod settings;
 mod store;
 mod time;
+mod usrvclock;
 mod view;
 
 use std::collections::BTreeSet;
@@ -93,6 +94,8 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let mut lock = lock::ActiveLock::new(arguments.lock);
     let watch = clock_watch::ClockWatch::new(&loaded.settings.clock_page);
     let service = clock_service::ClockService::start(&loaded.settings.clock_page);
+    let export = &loaded.settings;
+    let usrvclock = export.usrvclock_export.then(|| usrvclock::start(export.usrvclock_path.clone()));
     let mut model = model::Model::new(clock.now(), loaded.settings, saved, random());
     model.handle_computer_name(computer_name());
     let active = lock.hold();
@@ -137,6 +140,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         questions: oat::Questions::new(question_sender),
         watch,
         service,
+        usrvclock,
         lock,
         states: store::StateWriter::start(state_file.clone()).context("starting the thread that saves")?,
         state_file,

@@ -84,6 +84,10 @@ pub struct Settings {
     pub ravenna_interfaces: Vec<String>,
     /// Configuration only: TCP port of our RTSP server.
     pub rtsp_port: u16,
+    /// Configuration only: the clock is served to programs that know the usrvclock protocol.
+    pub usrvclock_export: bool,
+    /// Configuration only: where.
+    pub usrvclock_path: PathBuf,
 }
 
 impl Default for Settings {
@@ -99,12 +103,14 @@ impl Default for Settings {
             ravenna: true,
             ravenna_interfaces: Vec::new(),
             rtsp_port: 8854, // what the other RAVENNA sender for Linux uses
+            usrvclock_export: false,
+            usrvclock_path: PathBuf::from("/tmp/ptp-usrvclock"), // where Inferno looks
         }
     }
 }
 
 /// Keys of the configuration file, in the order of `--check-config`.
-pub const KEYS: [&str; 10] = [
+pub const KEYS: [&str; 12] = [
     "network-interfaces",
     "node-limit",
     "show",
@@ -115,6 +121,8 @@ pub const KEYS: [&str; 10] = [
     "ravenna",
     "ravenna-interfaces",
     "rtsp-port",
+    "usrvclock-export",
+    "usrvclock-path",
 ];
 
 impl Settings {
@@ -126,6 +134,7 @@ impl Settings {
             number.ok_or_else(|| format!("must be a number from {least} to {most}"))
         };
         let text = || value.as_str().ok_or_else(|| "must be a text".to_owned());
+        let switch = || value.as_bool().ok_or("must be true or false");
         let interfaces = || {
             let names = value.as_array().and_then(|names| {
                 names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
@@ -146,11 +155,13 @@ impl Settings {
             "clock-domain" => {
                 self.clock_domain = Some(u8::try_from(number(0, 127)?).unwrap_or(0)); // in range, one line up
             }
-            "ravenna" => self.ravenna = value.as_bool().ok_or("must be true or false")?,
+            "ravenna" => self.ravenna = switch()?,
             "ravenna-interfaces" => self.ravenna_interfaces = interfaces()?,
             "rtsp-port" => {
                 self.rtsp_port = u16::try_from(number(1, 65_535)?).unwrap_or(8854); // in range, as just checked
             }
+            "usrvclock-export" => self.usrvclock_export = switch()?,
+            "usrvclock-path" => self.usrvclock_path = PathBuf::from(text()?),
             _ => return Err("is not a setting".to_owned()),
         }
         Ok(())
@@ -169,6 +180,8 @@ impl Settings {
             "ravenna" => self.ravenna.into(),
             "ravenna-interfaces" => self.ravenna_interfaces.clone().into(),
             "rtsp-port" => i64::from(self.rtsp_port).into(),
+            "usrvclock-export" => self.usrvclock_export.into(),
+            "usrvclock-path" => self.usrvclock_path.display().to_string().into(),
             _ => return None,
         })
     }

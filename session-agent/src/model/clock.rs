@@ -43,6 +43,11 @@ impl Model {
         &self.clock.service
     }
 
+    /// The line that counts, while the clock service lives.
+    pub fn living_line(&self) -> Option<&Line> {
+        self.active_line().filter(|_| self.clock.alive)
+    }
+
     /// The line that counts: the configured domain's, else the best one of the ladder.
     pub(super) fn active_line(&self) -> Option<&Line> {
         if let Some(domain) = self.settings.clock_domain {

@@ -156,6 +156,14 @@ impl World {
         end(self.agent.take());
     }
 
+    /// Asks the agent to end (SIGTERM) and waits until it did.
+    pub async fn stop_agent(&mut self) {
+        let Some(mut agent) = self.agent.take() else { return };
+        let status = Command::new("kill").arg(agent.id().to_string()).status().expect("kill can be run");
+        assert!(status.success());
+        tokio::task::spawn_blocking(move || agent.wait()).await.expect("no panic").expect("it ended");
+    }
+
     pub fn agent_pid(&self) -> u32 {
         self.agent.as_ref().map_or(0, Child::id)
     }
