@@ -59,7 +59,8 @@ impl List {
 
 /// Says on the error channel what keeps streams from being heard.
 pub fn remark(snapshot: &Snapshot) {
-    if !matches!(snapshot.manager.state.as_str(), "running" | "starting") {
+    let manager = &snapshot.manager;
+    if !matches!(manager.state.as_str(), "running" | "starting") || manager.state_reason == "drop-in" {
         eprintln!("Note: {}", snapshot.manager.state_text);
     }
 }

@@ -13,10 +13,11 @@ use wireloom_units::Nanos;
 
 use crate::clock_service::ClockService;
 use crate::clock_watch::ClockWatch;
+use crate::drop_in::{self, DropIn};
 use crate::executor::{Executors, Told};
 use crate::interfaces::{self, Bell};
 use crate::lock::ActiveLock;
-use crate::model::{ClockFacts, GraphEvent, Model};
+use crate::model::{ClockFacts, DropInState, GraphEvent, Model};
 use crate::oat;
 use crate::pipewire_thread::PipeWireOp;
 use crate::ravenna::{self, Ravenna};
@@ -70,6 +71,8 @@ pub struct Driver {
     pub service: ClockService,
     /// Where the clock is served to other programs.
     pub usrvclock: Option<watch::Sender<usrvclock::Facts>>,
+    /// Where the user's PipeWire finds the module.
+    pub drop_in: Option<DropIn>,
     pub lock: ActiveLock,
     pub state_file: PathBuf,
     pub states: store::StateWriter,
@@ -101,6 +104,7 @@ impl Driver {
         interface_look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(stop);
         self.read_interfaces();
+        self.look_at_drop_in();
         loop {
             let (due, resting) = (self.due(), self.rest_until > self.clock.now().mono);
             let due = if resting { due.min(self.rest_until) } else { due };
@@ -162,7 +166,10 @@ impl Driver {
                     }
                 }
                 _ = clock_look.tick() => changed = self.look_at_clock(),
-                _ = interface_look.tick() => self.read_interfaces(),
+                _ = interface_look.tick() => {
+                    self.read_interfaces();
+                    self.look_at_drop_in();
+                }
                 () = rung(bell.as_ref()) => {
                     // Several messages belong to one change: let them come.
                     tokio::time::sleep(Duration::from_millis(20)).await;
@@ -176,6 +183,9 @@ impl Driver {
             }
             let begun = self.clock.now().mono;
             self.settle(&ends, changed);
+            if self.model.poll_switch_off() && !drop_in::is_restarted_in_order().await {
+                self.switch_off();
+            }
             if heard {
                 self.rest_until = self.after_rest(begun);
             }
@@ -291,6 +301,34 @@ impl Driver {
         }
         self.active = active;
         self.model.handle_active(active);
+    }
+
+    /// Keeps PipeWire alive without the module, since it does not live with it.
+    fn switch_off(&mut self) {
+        let why = match self.drop_in.as_ref().map(DropIn::switch_off) {
+            Some(Ok(())) => return self.look_at_drop_in(),
+            Some(Err(error)) => error.to_string(),
+            None => "this user has no home".to_owned(),
+        };
+        self.tell_drop_in(DropInState::Stuck { why });
+    }
+
+    fn look_at_drop_in(&mut self) {
+        match self.drop_in.as_ref().and_then(DropIn::remedy) {
+            Some(remedy) => self.tell_drop_in(DropInState::Off { remedy }),
+            None if matches!(self.model.drop_in(), DropInState::Off { .. }) => {
+                info!("the drop-in is on again");
+                self.model.handle_drop_in(DropInState::On);
+            }
+            None => {}
+        }
+    }
+
+    fn tell_drop_in(&mut self, state: DropInState) {
+        let text = state.text();
+        if self.model.handle_drop_in(state) {
+            warn!("{text}");
+        }
     }
 
     fn read_interfaces(&mut self) {

@@ -9,6 +9,7 @@ mod clock_service;
 mod clock_watch;
 mod config;
 mod core;
+mod drop_in;
 mod executor;
 mod interfaces;
 mod lock;
@@ -141,6 +142,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
         watch,
         service,
         usrvclock,
+        drop_in: drop_in::DropIn::new(|name| std::env::var_os(name)),
         lock,
         states: store::StateWriter::start(state_file.clone()).context("starting the thread that saves")?,
         state_file,

@@ -12,6 +12,7 @@ mod heard;
 mod identity;
 mod jobs;
 mod known;
+mod lives;
 mod node;
 mod oat;
 mod offered;
@@ -38,6 +39,7 @@ pub use facts::{ClockFacts, InterfaceFacts};
 pub use graph::{GraphEvent, GraphOp};
 pub use identity::stable_id;
 use known::Known;
+pub use lives::DropInState;
 pub use routes::{GraphObject, LinkOp};
 
 use crate::settings::Settings;
@@ -78,6 +80,10 @@ pub struct Model {
     clock: ClockFacts,
     clock_conditions: BTreeMap<String, Condition>,
     graph: graph::Mirror,
+    lives: lives::Lives,
+    /// The drop-in that loads the module should be switched off.
+    switch_off: bool,
+    drop_in: DropInState,
     watch_until: Option<Nanos>,
     jobs: jobs::Jobs,
     routes: routes::Routes,
@@ -125,6 +131,9 @@ impl Model {
             clock: ClockFacts::default(),
             clock_conditions: BTreeMap::new(),
             graph: graph::Mirror::default(),
+            lives: lives::Lives::default(),
+            switch_off: false,
+            drop_in: DropInState::default(),
             watch_until: None,
             jobs: jobs::Jobs::default(),
             routes: routes::Routes::default(),

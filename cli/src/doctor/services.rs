@@ -20,7 +20,8 @@ pub fn agent(snapshot: &Result<Snapshot, Failure>) -> Vec<Finding> {
         Ok(snapshot) => match (snapshot.manager.state.as_str(), &snapshot.manager.state_text) {
             ("in-use", text) => Finding::failed("agent", text.clone())
                 .advise("use Wireloom in that session, or log out there"),
-            (_, text) if text.is_empty() => {
+            // The module's finding says it.
+            (_, text) if text.is_empty() || snapshot.manager.state_reason == "drop-in" => {
                 Finding::ok("agent", format!("It runs, version {}.", snapshot.manager.version))
             }
             (_, text) => Finding::ok("agent", format!("It runs: {text}")),
@@ -50,6 +51,11 @@ pub fn pipewire(root: &Root, processes: &[Process], snapshot: &Snapshot) -> Vec<
     }];
     let loaded = maps.contains("libpipewire-module-wireloom.so");
     findings.push(match snapshot.manager.state_reason.as_str() {
+        "drop-in" => {
+            let (text, advice) = split(&snapshot.manager.state_text);
+            let found = if loaded { Finding::warning } else { Finding::failed };
+            found("module", text).advise(advice)
+        }
         _ if loaded || snapshot.manager.state == "running" => {
             Finding::ok("module", "The Wireloom module is in it.")
         }
@@ -75,6 +81,11 @@ pub fn pipewire(root: &Root, processes: &[Process], snapshot: &Snapshot) -> Vec<
         }
     }));
     findings
+}
+
+/// What happened, and the command that the sentence ends with.
+fn split(text: &str) -> (&str, &str) {
+    text.split_once(" To switch it on again: ").unwrap_or((text, "wireloom-agent(1) says more"))
 }
 
 /// From the name of the library: `libpipewire-0.3.so.0.365.0` is 0.3.65, `...so.0.1402.0` is 1.4.2.

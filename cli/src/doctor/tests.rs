@@ -111,7 +111,7 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
     type Fault = fn(&Computer, &mut Snapshot);
     let socket =
         "   1: 00000000:138C 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 4711 2\n";
-    let faults: [(&str, Fault); 20] = [
+    let faults: [(&str, Fault); 21] = [
         ("interfaces failed", |c, s| {
             c.write("sys/class/net/eth0/carrier", "0");
             s.interfaces.clear();
@@ -155,6 +155,11 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
         ("module failed", |c, s| {
             c.write("proc/7/maps", "1 /libpipewire-0.3.so.0.365.0\n");
             (s.manager.state, s.manager.state_reason) = ("waiting".into(), "no-module".into());
+        }),
+        ("module failed", |c, s| {
+            c.write("proc/7/maps", "1 /libpipewire-0.3.so.0.365.0\n");
+            (s.manager.state, s.manager.state_reason) = ("waiting".into(), "drop-in".into());
+            s.manager.state_text = "It died. To switch it on again: mv a b".into();
         }),
         ("quantum warning", |_, s| {
             let (mode, direction) = ("locked".to_owned(), "receive".to_owned());

@@ -118,6 +118,7 @@ impl Mirror {
 impl Model {
     /// Something happened in PipeWire.
     pub fn handle_graph(&mut self, now: Now, event: GraphEvent) {
+        self.switch_off |= self.lives.handle(now.mono, &event);
         match event {
             GraphEvent::Connected => {
                 self.graph = Mirror { connected: true, ..Mirror::default() };

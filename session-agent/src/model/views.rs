@@ -75,6 +75,10 @@ impl Model {
             let text = "Another session of this computer is active on the network.";
             return ("in-use", "other-session", text.to_owned());
         }
+        let about_drop_in = self.drop_in.text();
+        if !self.graph.settled && !about_drop_in.is_empty() {
+            return ("waiting", "drop-in", about_drop_in);
+        }
         if !self.graph.connected {
             return ("waiting", "no-pipewire", "PipeWire cannot be reached; trying again.".to_owned());
         }
@@ -86,6 +90,9 @@ impl Model {
         if !self.graph.settled {
             let text = "PipeWire runs without the Wireloom module; waiting for it.";
             return ("waiting", "no-module", text.to_owned());
+        }
+        if !about_drop_in.is_empty() {
+            return ("running", "drop-in", about_drop_in);
         }
         ("running", "none", String::new())
     }

@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use anyhow::Context;
 
 use crate::host::Host;
@@ -17,6 +19,16 @@ pub struct Agent {
 impl Agent {
     /// Starts the bus and the agent with these settings, `wireloom.conf`.
     pub fn start(host: &Host, products: &Products, settings: &str) -> anyhow::Result<Self> {
+        Self::start_beside(host, products, settings, None)
+    }
+
+    /// The same, with programs that the agent finds before those of the system.
+    pub fn start_beside(
+        host: &Host,
+        products: &Products,
+        settings: &str,
+        programs: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let folder = host.directory().join("home/.config/wireloom");
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("wireloom.conf"), settings)?;
@@ -27,7 +39,11 @@ impl Agent {
             bus.is_alive()?;
             Ok(host.directory().join("bus").exists().then_some(()))
         })?;
-        let mut process = host.spawn(products.program("wireloom-agent"), [""; 0])?;
+        let mut command = host.command(products.program("wireloom-agent"));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = programs.map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
+        command.env("PATH", std::env::join_paths(folders)?);
+        let mut process = host.start("wireloom-agent", command)?;
         process.says("ready", SOON)?;
         Ok(Self { process, bus })
     }

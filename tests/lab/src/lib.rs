@@ -14,6 +14,7 @@ pub mod checks;
 mod clock;
 mod comparison;
 mod compile;
+mod doctor;
 mod host;
 pub mod isolation;
 mod oat_device;

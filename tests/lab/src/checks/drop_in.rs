@@ -10,7 +10,7 @@ use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
 /// The file that is installed.
-const DROP_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/50-wireloom.conf");
+pub const DROP_IN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../data/50-wireloom.conf");
 /// What the manual page of the module shows: arguments beside the drop-in.
 const ARGUMENTS: &str = "module.wireloom.args = { clock.domain = 127 }\n";
 /// Arguments that the module refuses.
@@ -52,14 +52,14 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 }
 
 /// PipeWire as the distribution configures it.
-struct Daemon<'a> {
+pub struct Daemon<'a> {
     host: &'a Host,
-    process: Process,
+    pub process: Process,
 }
 
 impl<'a> Daemon<'a> {
     /// Starts it and waits until it answers; that it does not is what a wrong drop-in causes.
-    fn start(host: &'a Host, modules: Option<&Path>) -> anyhow::Result<Self> {
+    pub fn start(host: &'a Host, modules: Option<&Path>) -> anyhow::Result<Self> {
         let system = host.run("pkg-config", ["--variable=moduledir", "libpipewire-0.3"])?;
         let folders = modules.map(Path::to_owned).into_iter().chain([system.trim().into()]);
         let mut command = host.command("pipewire");
@@ -73,7 +73,7 @@ impl<'a> Daemon<'a> {
     }
 
     /// Whether the module runs: then its metadata object is there. Modules are loaded before the daemon answers.
-    fn has_module(&self, expected: bool) -> anyhow::Result<()> {
+    pub fn has_module(&self, expected: bool) -> anyhow::Result<()> {
         let dump: Value = serde_json::from_str(&self.host.run("pw-dump", ["--no-colors"])?)?;
         let objects = dump.as_array().context("pw-dump prints a list")?;
         let found = objects.iter().any(|object| object["props"]["metadata.name"] == "wireloom");

@@ -6,6 +6,7 @@ mod crowd;
 mod desktop;
 mod discovery;
 mod drop_in;
+mod drop_in_guard;
 mod graph;
 mod hostile;
 mod interrupts;
@@ -159,6 +160,11 @@ pub const CHECKS: &[Check] = &[
         name: "drop-in",
         about: "the distribution's PipeWire starts with our drop-in, whatever happens",
         run: drop_in::run,
+    },
+    Check {
+        name: "drop-in-guard",
+        about: "a PipeWire that keeps dying with our drop-in gets on without it, and with it again",
+        run: drop_in_guard::run,
     },
     Check { name: "panic", about: "a bug of ours silences one node and nothing else", run: panic::run },
     Check { name: "reload", about: "the module loads and unloads without a trace", run: reload::run },

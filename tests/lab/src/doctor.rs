@@ -1,0 +1,22 @@
+use anyhow::Context as _;
+use serde_json::Value;
+
+use crate::host::Host;
+use crate::products::Products;
+
+/// What `wireloom doctor` finds on this host.
+pub fn doctor(host: &Host, products: &Products) -> anyhow::Result<Vec<Value>> {
+    let mut command = host.command(products.program("wireloom"));
+    let output = command.args(["--json", "doctor"]).output().context("running wireloom doctor")?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let found: Value = serde_json::from_slice(&output.stdout).with_context(|| said)?;
+    Ok(found["checks"].as_array().context("a list of findings")?.clone())
+}
+
+/// The finding about one thing.
+pub fn finding<'a>(found: &'a [Value], name: &str) -> anyhow::Result<&'a Value> {
+    found
+        .iter()
+        .find(|finding| finding["name"] == name)
+        .with_context(|| format!("doctor says nothing of {name}"))
+}
