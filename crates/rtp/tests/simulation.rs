@@ -373,3 +373,31 @@ fn what_comes_too_late_or_too_early_is_counted_and_not_played() {
     assert_eq!(window.margin, Some(-48));
     assert_eq!(timeline.take_window().margin, None);
 }
+
+/// A sender of OAT that sends from its audio callback, each 128 frames: 2 or 3 packets of 1 ms at once.
+#[test]
+fn bursts_of_an_audio_block_are_played_whole_at_6_ms_and_not_at_3() {
+    const BLOCK: u64 = 128;
+    for (latency, whole) in [(288, true), (144, false)] {
+        let source = Source::stereo(48);
+        let start = 1 << 30;
+        let mut stream = source.stream(start, 65_000, 10_000);
+        for arrival in &mut stream {
+            arrival.at = arrival.at.next_multiple_of(BLOCK);
+        }
+        let weather = Weather { delay: 20, jitter: 24, ..Weather::default() };
+        let arrivals = weather.pass(&stream, &mut Random(latency));
+        for quantum in [32, 48, 64] {
+            let mut reader = Reader::new(source.timeline(2048), 2, quantum, latency);
+            // Neither the silence before it is heard first nor the end of the stream is a gap.
+            let end = start + 10_000 * 48 - 480;
+            reader.play(&arrivals, start + 480, end, "bursts");
+            let counters = reader.timeline.counters();
+            assert_eq!(
+                (counters.late == 0, counters.gap_frames == 0),
+                (whole, whole),
+                "{quantum}: {counters:?}"
+            );
+        }
+    }
+}

@@ -2,14 +2,19 @@
 
 use wireloom_sdp::FIRST_PATIENCE;
 use wireloom_units::Nanos;
-use wireloom_wanted::{Direction, Node};
+use wireloom_wanted::{Direction, Node, Protocol};
 
 use super::known::{Origin, node_id};
 use super::{Known, Model, clock, node};
+use crate::oat::is_oat;
 use crate::time::Now;
 
 /// A stream whose time is over but whose packets still come is looked at again after this.
 const LOOK_AGAIN: Nanos = Nanos::from_secs(5);
+
+/// The least and the usual latency class of streams of OAT, at 48 kHz.
+const LEAST_OAT: u32 = 192;
+const USUAL_OAT: u32 = 288;
 
 impl Model {
     /// Brings everything in line with what is known now. Call after every batch of inputs and at
@@ -150,13 +155,24 @@ impl Model {
         }
     }
 
+    /// The latency class of `stream`. Devices of OAT may send what one block of their audio brings at once, 2.7 ms of
+    /// packets: theirs is twice the class up to 6 ms, and never less than 4 ms.
+    pub(super) fn latency_of(&self, stream: &Known) -> u32 {
+        let class = self.settings.latency_frames;
+        let bursts = stream.node.as_ref().is_some_and(|node| {
+            let is_oat = node.protocol == Protocol::Oat || stream.stream.as_ref().is_some_and(is_oat);
+            node.direction == Direction::Receive && is_oat
+        });
+        if bursts { class.max((2 * class).clamp(LEAST_OAT, USUAL_OAT)) } else { class }
+    }
+
     /// The node of `id` as it should be now: what was described, and what policy adds.
     fn wanted_node(&self, id: &str, stream: &Known) -> Option<Node> {
         let mut node = stream.node.clone()?;
         node.text.description = self.description_of(id, stream);
         node.text.nick = node::nick(&self.alias_of(id, stream));
         node.show = stream.show;
-        node.latency = self.settings.latency_frames;
+        node.latency = self.latency_of(stream);
         if let Some(description) = &stream.stream {
             node.clock = clock::relate(description, self.our_clock().as_ref()).0;
         }

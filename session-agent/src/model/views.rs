@@ -287,7 +287,7 @@ impl Model {
             latency_frames: report
                 .map(|report| report.latency)
                 .filter(|latency| *latency > 0)
-                .unwrap_or(self.settings.latency_frames),
+                .unwrap_or_else(|| self.latency_of(stream)),
             links: stream.links(),
             checks: why::checks(stream, &facts),
             heard_on: facts.heard_on,

@@ -260,3 +260,24 @@ fn a_device_that_says_goodbye_is_suspect_at_once_and_trusted_when_it_is_heard() 
     bench.hear(&page(21));
     assert_eq!(origin(&mut bench), Some("announced"));
 }
+
+#[test]
+fn streams_of_oat_have_room_for_the_bursts_of_their_senders() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.hear(&page(21));
+    bench.hear_from(22, &sdp(4711, 22, "Stage", 1));
+    let mut classes = |class: u32| {
+        bench.model.handle_ask(bench.now, Ask::Set(Setting::LatencyFrames(class))).expect("in range");
+        bench.settle();
+        let of = |name: &str| {
+            let nodes = bench.nodes();
+            nodes.iter().find(|(_, node)| node.text.name.contains(name)).expect("has a node").1.latency
+        };
+        (of("Bass Synth"), of("Stage"))
+    };
+    assert_eq!(classes(144), (288, 144));
+    assert_eq!(classes(48), (192, 48));
+    assert_eq!(classes(200), (288, 200));
+    assert_eq!(classes(960), (960, 960));
+}
