@@ -46,6 +46,30 @@ fn wrong_usage_is_status_2() {
 }
 
 #[test]
+fn every_name_in_json_is_documented() {
+    use wireloom_dbus::{
+        CheckInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, RouteChannelInfo, RouteInfo, StreamInfo,
+    };
+    let readme = include_str!("../README.md");
+    for object in [
+        serde_json::to_value(StreamInfo::default()),
+        serde_json::to_value(LegInfo::default()),
+        serde_json::to_value(CheckInfo::default()),
+        serde_json::to_value(RouteInfo::default()),
+        serde_json::to_value(RouteChannelInfo::default()),
+        serde_json::to_value(DeviceInfo::default()),
+        serde_json::to_value(ClockInfo::default()),
+        serde_json::to_value(InterfaceInfo::default()),
+    ] {
+        let object = object.expect("plain values");
+        for name in object.as_object().expect("an object").keys() {
+            let (quoted, marked) = (format!("\"{name}\""), format!("`{name}`"));
+            assert!(readme.contains(&quoted) || readme.contains(&marked), "{name} is not in README.md");
+        }
+    }
+}
+
+#[test]
 fn completions_and_manual_name_every_command() {
     let help = String::from_utf8_lossy(&wireloom(&["--help"]).stdout).into_owned();
     let manual = String::from_utf8_lossy(&wireloom(&["man"]).stdout).into_owned();
