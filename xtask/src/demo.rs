@@ -129,7 +129,7 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
     ensure!(route.packets_here == 0, "{} packets of the route came to this computer", route.packets_here);
     isolation::report("the audio was right")?;
     if keep {
-        leave_up(&mut graph, &found, studio)?;
+        leave_up(&mut graph, &found, products, studio)?;
     }
     Ok(())
 }
@@ -223,7 +223,12 @@ fn table(streams: &[(&str, RtpStream)], receptions: &[Reception], route: &Route)
 }
 
 /// Links something, says how to look at it, and stays until the outer program ends.
-fn leave_up(graph: &mut PipeWire<'_>, nodes: &[GraphNode], studio: &Studio) -> anyhow::Result<()> {
+fn leave_up(
+    graph: &mut PipeWire<'_>,
+    nodes: &[GraphNode],
+    products: &Products,
+    studio: &Studio,
+) -> anyhow::Result<()> {
     let speakers = graph.wait_for_node(SPEAKERS, 0, 2, SOON)?;
     if let Some(first) = nodes.first() {
         graph.link(first, &speakers)?;
@@ -234,14 +239,18 @@ fn leave_up(graph: &mut PipeWire<'_>, nodes: &[GraphNode], studio: &Studio) -> a
     let user = if is_root { "" } else { " --user --preserve-credentials" };
     println!(
         "\nThe studio stays up until Ctrl-C. In another terminal:\n\
-         \n  in=\"nsenter --target $(pgrep -nf 'demo --inside'){user} --mount --pid env XDG_RUNTIME_DIR={}\"\
+         \n  in=\"nsenter --target $(pgrep -nf 'demo --inside'){user} --mount --pid env XDG_RUNTIME_DIR={} \
+         DBUS_SESSION_BUS_ADDRESS={}\"\
+         \n  $in {} list\
+         \n                      the streams of the network; show NAME, why NAME and clock tell more\
          \n  $in pw-link -l      what is linked\
          \n  $in pw-top          what runs\
          \n  $in helvum          the graph, to draw links in\
-         \n\nIts logs are in {}/*/log; its session bus is {}.",
+         \n\nIts logs are in {}/*/log.",
         graph.host().directory().display(),
-        studio.directory().display(),
         graph.host().bus_address(),
+        products.program("wireloom").display(),
+        studio.directory().display(),
     );
     loop {
         graph.daemon.is_alive()?;
