@@ -84,10 +84,7 @@ impl Encoding {
         let needed = self.bytes_per_frame(channels).saturating_mul(frames.0 as usize);
         let room = payload.len();
         let payload = payload.get_mut(..needed).ok_or(PayloadError::NoRoom { needed, room })?;
-        for channel in 0..usize::from(channels.count()) {
-            let input = input.channel(channel).unwrap_or_default();
-            self.encode_channel(input, channels, channel, block, payload);
-        }
+        self.encode_channels(|channel| input.channel(channel).unwrap_or_default(), channels, block, payload);
         Ok(needed)
     }
 
@@ -108,8 +105,29 @@ impl Encoding {
         }
     }
 
+    /// Encodes all channels into `payload`; frames that an `input` lacks are silent.
+    pub(crate) fn encode_channels<'a>(
+        self,
+        input: impl Fn(usize) -> &'a [f32],
+        channels: Channels,
+        block: BlockPosition<'_>,
+        payload: &mut [u8],
+    ) {
+        let count = usize::from(channels.count());
+        let fours = if self == Self::L24 { count - count % 4 } else { 0 };
+        for channel in (0..fours).step_by(4) {
+            if let Some(to) = payload.get_mut(channel * self.bytes_per_sample()..) {
+                let inputs = core::array::from_fn(|n| input(channel + n));
+                scatter_four_24(inputs, to, self.bytes_per_frame(channels));
+            }
+        }
+        for channel in fours..count {
+            self.encode_channel(input(channel), channels, channel, block, payload);
+        }
+    }
+
     /// Encodes one channel into `payload`; frames that `input` lacks are silent.
-    pub(crate) fn encode_channel(
+    fn encode_channel(
         self,
         input: &[f32],
         channels: Channels,
@@ -193,14 +211,9 @@ fn scatter<const N: usize>(
     convert: impl Fn(f32) -> i32,
     mut octets: impl FnMut(i32) -> [u8; N],
 ) {
-    let (whole, rest) = input.as_chunks::<BATCH>();
-    let mut batches = whole.iter();
-    let mut last = [0.0; BATCH];
-    last.iter_mut().zip(rest).for_each(|(last, sample)| *last = *sample);
-    let mut last = Some(&last);
+    let mut batches = Batches::of(input);
     for to in to.chunks_mut(frame * BATCH) {
-        // A whole batch at a time, of a length known here: the compiler converts four samples at once.
-        let integers = batches.next().or_else(|| last.take()).unwrap_or(&[0.0; BATCH]).map(&convert);
+        let integers = batches.take().map(&convert);
         let frames = to.chunks_exact_mut(frame);
         let whole = frames.len();
         for (to, integer) in frames.zip(&integers) {
@@ -213,6 +226,43 @@ fn scatter<const N: usize>(
         if let (Some(to), Some(integer)) = (last, integers.get(whole)) {
             *to = octets(*integer);
         }
+    }
+}
+
+/// The same for four channels of L24 that follow each other, whose samples of one frame are written together.
+fn scatter_four_24(inputs: [&[f32]; 4], to: &mut [u8], frame: usize) {
+    let mut batches = inputs.map(Batches::of);
+    for to in to.chunks_mut(frame * BATCH) {
+        let [a, b, c, d] = batches.each_mut().map(|batches| batches.take().map(to_integer::<24>));
+        for ((((to, a), b), c), d) in to.chunks_mut(frame).zip(&a).zip(&b).zip(&c).zip(&d) {
+            let Some(to) = to.first_chunk_mut::<12>() else { continue };
+            let [a, b, c, d] = [a, b, c, d].map(|integer| u64::from(integer.cast_unsigned() & 0x00ff_ffff));
+            let (first, second) = to.split_at_mut(8);
+            first.copy_from_slice(&(a << 40 | b << 16 | c >> 8).to_be_bytes());
+            second.copy_from_slice(&((c << 24 | d) as u32).to_be_bytes());
+        }
+    }
+}
+
+/// Samples of one channel, a whole batch at a time, of a length known here: the compiler converts four samples at once.
+struct Batches<'a> {
+    whole: core::slice::Iter<'a, [f32; BATCH]>,
+    rest: &'a [f32],
+}
+
+impl<'a> Batches<'a> {
+    fn of(input: &'a [f32]) -> Self {
+        let (whole, rest) = input.as_chunks::<BATCH>();
+        Self { whole: whole.iter(), rest }
+    }
+
+    /// The next batch, ended by silence.
+    fn take(&mut self) -> [f32; BATCH] {
+        self.whole.next().copied().unwrap_or_else(|| {
+            let mut last = [0.0; BATCH];
+            last.iter_mut().zip(core::mem::take(&mut self.rest)).for_each(|(last, sample)| *last = *sample);
+            last
+        })
     }
 }
 

@@ -147,9 +147,8 @@ impl Packetizer {
             let block =
                 BlockPosition { at: self.next.plus(Samples(piece.from as u32)), status: &self.status };
             let payload = payload.get_mut(piece.from * frame..(piece.from + piece.len) * frame)?;
-            for channel in 0..usize::from(channels.count()) {
-                encoding.encode_channel(self.ring.samples(channel, piece), channels, channel, block, payload);
-            }
+            let samples = |channel| self.ring.samples(channel, piece);
+            encoding.encode_channels(samples, channels, block, payload);
         }
         self.sent.packets += 1;
         self.sent.octets = self.sent.octets.wrapping_add((bytes - HEADER_BYTES) as u64);

@@ -94,6 +94,26 @@ proptest! {
     }
 
     #[test]
+    fn channels_of_24_bits_are_written_together_as_alone(
+        input in proptest::collection::vec(proptest::collection::vec(-1.1_f32..1.1, 0..70), 1..11),
+        frames in 1_u32..60,
+    ) {
+        let status = ChannelStatus::pcm(Rate::HZ_48000);
+        let block = BlockPosition { at: MediaIndex(0), status: &status };
+        let all = input.len();
+        let mut together = vec![0xaa; all * 3 * frames as usize];
+        let channels = Channels::new(all as u16).expect("at least one");
+        Encoding::L24.encode(&input[..], channels, Samples(frames), block, &mut together).expect("room");
+        for (channel, input) in input.iter().enumerate() {
+            let mut alone = vec![0xaa; 3 * frames as usize];
+            Encoding::L24.encode(&[input], one(), Samples(frames), block, &mut alone).expect("room");
+            for (n, (together, alone)) in together.chunks(3 * all).zip(alone.chunks(3)).enumerate() {
+                prop_assert_eq!(&together[3 * channel..3 * channel + 3], alone, "channel {} frame {}", channel, n);
+            }
+        }
+    }
+
+    #[test]
     fn am824_carries_24_bits_with_even_parity(sample in -(1 << 23)..1 << 23, channel in 0_usize..80, at: u64) {
         let status = ChannelStatus::pcm(Rate::HZ_48000);
         let subframe = Subframe::pcm(sample, channel, MediaIndex(at), &status);
