@@ -13,7 +13,7 @@ use crate::arguments::{Arguments, ArgumentsError};
 use crate::devices::Devices;
 use crate::ffi::{
     self, Context, Dictionary, DriverNode, Level, MainEvent, MainTimer, Metadata, ModuleHandle, Pacemaker,
-    Patch, Refusal, TimerFd, WorldCell,
+    Patch, Refusal, Senders, TimerFd, WorldCell,
 };
 use crate::patching::{Known, Patching};
 use crate::properties;
@@ -188,7 +188,7 @@ impl Plugin {
             metadata,
             timer,
             _pacemaker: pacemaker,
-            around: Surroundings { context, world, changed, patch },
+            around: Surroundings { context, world, changed, patch, senders: Senders::default() },
             devices: Devices::default(),
             patching: Patching::new(known),
             inbox,

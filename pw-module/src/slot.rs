@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use wireloom_wanted::{Direction, Node, Show, State, StateReport};
 
 use crate::ffi::{
-    self, Context, Dictionary, Level, MainEvent, MediaSocket, NodeConfig, Patch, StreamNode, WorldCell,
+    self, Context, Dictionary, Level, MainEvent, MediaSocket, NodeConfig, Patch, Senders, StreamNode,
+    WorldCell,
 };
 use crate::limits::descriptors_suffice;
 use crate::observer::Observer;
@@ -33,6 +34,7 @@ pub(crate) struct Surroundings {
     pub world: Box<WorldCell>,
     pub changed: Rc<MainEvent>,
     pub patch: Rc<Patch>,
+    pub senders: Senders,
 }
 
 /// A node and everything that belongs to it.
@@ -306,7 +308,8 @@ impl Slot {
     }
 
     fn open_transmit(&self, around: &Surroundings) -> Result<usize, String> {
-        let slot = Box::new(stream::transmit(&self.wanted, &self.report).map_err(|e| e.to_string())?);
+        let slot = stream::transmit(&self.wanted, &self.report, &around.senders);
+        let slot = Box::new(slot.map_err(|e| e.to_string())?);
         let place = around.world.with(around.context.data_loop(), |world| world.pacer().insert(slot));
         let place = place.map_err(|_| "too many streams are being sent already".to_owned())?;
         self.stream.with_logic(|logic| {

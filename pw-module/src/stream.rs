@@ -8,7 +8,7 @@ use wireloom_rtp::{CapacityError, Encoding, Packetizer, PacketizerConfig, Timeli
 use wireloom_units::{Channels, MediaIndex, Rate, Samples, Ssrc};
 use wireloom_wanted::{Leg, Node};
 
-use crate::ffi::{Destination, JoinError, MediaSocket};
+use crate::ffi::{Address, JoinError, MediaSocket, Senders};
 use crate::rt::{Adaptive, Receive, ReceiveConfig, Report, Resend, Transmit, TransmitSlot};
 
 /// The longest cycle that is played without a gap when it comes for the first time.
@@ -123,8 +123,12 @@ pub(crate) fn receive_sockets(node: &Node) -> Result<Vec<MediaSocket>, StreamErr
     node.legs.iter().map(open).collect::<Result<_, _>>().map_err(StreamError::Socket)
 }
 
-/// The sending end of the stream `node`, with one socket for each leg.
-pub(crate) fn transmit(node: &Node, report: &Arc<Report>) -> Result<TransmitSlot, StreamError> {
+/// The sending end of the stream `node`, each leg by one of `senders`.
+pub(crate) fn transmit(
+    node: &Node,
+    report: &Arc<Report>,
+    senders: &Senders,
+) -> Result<TransmitSlot, StreamError> {
     let (channels, rate, encoding) = format(node)?;
     let random = RandomState::new().build_hasher().finish();
     let packetizer = Packetizer::new(PacketizerConfig {
@@ -139,13 +143,13 @@ pub(crate) fn transmit(node: &Node, report: &Arc<Report>) -> Result<TransmitSlot
         capacity: Samples(MAX_QUANTUM as u32 + 2 * node.media.samples_per_packet),
     })
     .map_err(StreamError::Capacity)?;
-    let open = |leg: &Leg| MediaSocket::transmit(leg, node.dscp, queue_bytes(node));
-    let sockets = node.legs.iter().map(open).collect::<Result<_, _>>().map_err(StreamError::Socket)?;
+    let open = |leg: &Leg| senders.destination(leg, node.dscp, queue_bytes(node));
+    let legs = node.legs.iter().map(open).collect::<Result<_, _>>().map_err(StreamError::Socket)?;
     let copier = node.copies.as_ref().map(|it| MediaSocket::copies(it.port, node.dscp, queue_bytes(node)));
     Ok(TransmitSlot {
         rate,
         packetizer,
-        sockets,
+        legs,
         copier: copier.transpose().map_err(StreamError::Socket)?,
         copies: copies(node),
         report: Arc::clone(report),
@@ -156,6 +160,6 @@ pub(crate) fn transmit(node: &Node, report: &Arc<Report>) -> Result<TransmitSlot
 }
 
 /// Who gets a copy of the stream `node`.
-pub(crate) fn copies(node: &Node) -> Vec<Destination> {
-    node.copies.iter().flat_map(|copies| &copies.to).map(|to| Destination::new(*to)).collect()
+pub(crate) fn copies(node: &Node) -> Vec<Address> {
+    node.copies.iter().flat_map(|copies| &copies.to).map(|to| Address::new((*to).into())).collect()
 }

@@ -37,6 +37,11 @@ pub fn raw_now() -> i64 {
     read_clock(libc::CLOCK_MONOTONIC_RAW)
 }
 
+/// CLOCK_MONOTONIC in nanoseconds, by which timers fire.
+pub fn monotonic_now() -> i64 {
+    read_clock(libc::CLOCK_MONOTONIC)
+}
+
 fn tightest(clock: libc::clockid_t) -> ClockPair {
     let (first, second, third) = (pair(clock), pair(clock), pair(clock));
     let better = if second.span_ns < first.span_ns { second } else { first };

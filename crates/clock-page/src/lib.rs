@@ -54,7 +54,7 @@ mod page;
 mod reader;
 mod writer;
 
-pub use clock_pair::{ClockPair, monotonic_raw_pair, raw_now, realtime_raw_pair};
+pub use clock_pair::{ClockPair, monotonic_now, monotonic_raw_pair, raw_now, realtime_raw_pair};
 pub use line::{Line, LineState, RATE_BITS, Source};
 pub use page::{CAPACITY, HEARTBEAT_TIMEOUT_NS, PAGE_BYTES};
 pub use reader::{OpenError, Reader};

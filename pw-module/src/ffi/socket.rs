@@ -3,14 +3,14 @@
 use std::ffi::{CString, c_int, c_void};
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use wireloom_wanted::Leg;
 
 use super::source_filter;
 
-/// Datagrams that one system call takes or gives.
+/// Datagrams that one system call takes.
 pub(crate) const BATCH: usize = 32;
 /// The longest datagram that is read; jumbo frames carry up to 8960 octets of payload (ST 2110-10 MAXUDP).
 const DATAGRAM_BYTES: usize = 9216;
@@ -130,6 +130,20 @@ impl MediaSocket {
         Ok(socket)
     }
 
+    pub(super) fn descriptor(&self) -> c_int {
+        self.fd.as_raw_fd()
+    }
+
+    /// Its own address, which the kernel chose when it was connected.
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        std::net::UdpSocket::from(self.fd.try_clone()?).local_addr()
+    }
+
+    /// The index of the interface that it was told to use; 0: none.
+    pub(super) fn interface(&self) -> u32 {
+        self.interface
+    }
+
     /// A second handle of the same socket, by which the main loop repairs memberships.
     pub(crate) fn try_clone(&self) -> Result<Self, JoinError> {
         let fd = self.fd.try_clone().map_err(|error| JoinError::Refused("duplicating a socket", error))?;
@@ -239,19 +253,6 @@ impl MediaSocket {
     }
 }
 
-/// Where packets go from a socket that is connected to nobody, as the kernel takes it.
-pub(crate) struct Destination {
-    storage: libc::sockaddr_storage,
-    length: libc::socklen_t,
-}
-
-impl Destination {
-    pub(crate) fn new(to: SocketAddrV4) -> Self {
-        let (storage, length) = storage(to.into());
-        Self { storage, length }
-    }
-}
-
 /// Memory for datagrams that arrive. One serves all sockets of the data loop.
 pub(crate) struct Inbox {
     data: Vec<[u8; DATAGRAM_BYTES]>,
@@ -340,94 +341,6 @@ fn timestamp(header: &libc::msghdr) -> Option<i64> {
     Some(time.tv_sec * 1_000_000_000 + time.tv_nsec)
 }
 
-/// Packets that are due, collected for one system call.
-pub(crate) struct Batch {
-    data: Vec<[u8; 1500]>,
-    vectors: Vec<libc::iovec>,
-    headers: Vec<libc::mmsghdr>,
-    count: usize,
-}
-
-// SAFETY: as for `Inbox`.
-unsafe impl Send for Batch {}
-
-impl Batch {
-    pub(crate) fn new() -> Self {
-        let mut this = Self {
-            data: vec![[0; 1500]; BATCH],
-            vectors: Vec::with_capacity(BATCH),
-            headers: Vec::with_capacity(BATCH),
-            count: 0,
-        };
-        for buffer in &mut this.data {
-            this.vectors.push(libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: 0 });
-        }
-        for vector in &mut this.vectors {
-            // SAFETY: all-zero is a valid header; the fields that matter are set below.
-            let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            this.headers.push(header);
-        }
-        this
-    }
-
-    /// Whether no further packet fits.
-    pub(crate) fn is_full(&self) -> bool {
-        self.count == BATCH
-    }
-
-    /// Lets `write` fill the next packet; it returns the packet's length, or `None` when there is none.
-    pub(crate) fn push(&mut self, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
-        let (Some(buffer), Some(vector)) = (self.data.get_mut(self.count), self.vectors.get_mut(self.count))
-        else {
-            return false;
-        };
-        let Some(length) = write(buffer) else { return false };
-        vector.iov_len = length.min(buffer.len());
-        self.count += 1;
-        true
-    }
-
-    /// Sends all packets to `socket`'s destination, without waiting. Returns how many the kernel took.
-    pub(crate) fn send(&mut self, socket: &MediaSocket) -> usize {
-        // SAFETY: the first `count` headers point to packets of the stated lengths in `self`.
-        let sent = unsafe {
-            libc::sendmmsg(
-                socket.fd.as_raw_fd(),
-                self.headers.as_mut_ptr(),
-                self.count as _,
-                (libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) as _,
-            )
-        };
-        usize::try_from(sent).unwrap_or(0)
-    }
-
-    /// Sends all packets to `to` from `socket`, which is connected to nobody; otherwise as [`Batch::send`].
-    pub(crate) fn send_to(&mut self, socket: &MediaSocket, to: &Destination) -> usize {
-        for header in self.headers.iter_mut().take(self.count) {
-            header.msg_hdr.msg_name = std::ptr::from_ref(&to.storage).cast_mut().cast();
-            header.msg_hdr.msg_namelen = to.length;
-        }
-        let sent = self.send(socket);
-        for header in self.headers.iter_mut().take(self.count) {
-            header.msg_hdr.msg_name = std::ptr::null_mut();
-            header.msg_hdr.msg_namelen = 0;
-        }
-        sent
-    }
-
-    /// How many packets wait.
-    pub(crate) fn len(&self) -> usize {
-        self.count
-    }
-
-    /// Forgets the packets.
-    pub(crate) fn clear(&mut self) {
-        self.count = 0;
-    }
-}
-
 // linux/in.h; the libc crate has them for some targets only.
 const MCAST_JOIN_SOURCE_GROUP: c_int = 46;
 const MCAST_LEAVE_SOURCE_GROUP: c_int = 47;
@@ -472,7 +385,7 @@ fn interface_index(name: Option<&str>) -> Result<u32, JoinError> {
     if index == 0 { Err(missing()) } else { Ok(index) }
 }
 
-fn storage(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+pub(super) fn storage(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
     // SAFETY: all-zero is a valid storage.
     let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
     let length = match address {
@@ -506,36 +419,13 @@ fn storage(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ffi::outbox::{Address, Outbox, Target};
 
     /// A leg to the second loopback address, and a port that was free a moment ago.
     fn leg() -> Leg {
         let probe = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
         let port = probe.local_addr().expect("bound").port();
         Leg::to(Ipv4Addr::new(127, 0, 0, 2).into(), port)
-    }
-
-    #[test]
-    fn a_batch_arrives_in_order_and_with_kernel_time() {
-        let leg = leg();
-        let receiver = MediaSocket::receive(&leg, 200_000, false).expect("opens");
-        let sender = MediaSocket::transmit(&leg, 34, 200_000).expect("opens");
-        let (mut batch, mut inbox) = (Batch::new(), Inbox::new());
-        let mut n = 0_u8;
-        while batch.push(|buffer| {
-            buffer[..2].copy_from_slice(&[n, !n]);
-            n += 1;
-            Some(2)
-        }) {}
-        assert!(batch.is_full());
-        assert_eq!(batch.send(&sender), BATCH);
-        assert_eq!(inbox.fill(&receiver), BATCH);
-        for (n, arrival) in (0_u8..).zip(inbox.arrivals()) {
-            assert_eq!(arrival.bytes, [n, !n]);
-            assert!(arrival.realtime.is_some());
-        }
-        assert_eq!(inbox.fill(&receiver), 0, "nothing is left, and nothing is waited for");
-        receiver.send_to(b"alive", (leg.address, leg.port).into()).expect("sent");
-        assert_eq!(inbox.fill(&receiver), 1);
     }
 
     #[test]
@@ -552,14 +442,16 @@ mod tests {
         agent.set(libc::SOL_SOCKET, libc::SO_REUSEADDR, &1_i32, "SO_REUSEADDR").expect("set");
         agent.bind((Ipv4Addr::LOCALHOST, port).into()).expect("both have it");
 
-        let mut batch = Batch::new();
-        assert!(batch.push(|buffer| {
-            buffer[..2].copy_from_slice(b"hi");
-            Some(2)
-        }));
+        let mut outbox = Outbox::new();
         for receiver in &receivers {
             let std::net::SocketAddr::V4(to) = receiver.local_addr().expect("bound") else { panic!("IPv4") };
-            assert_eq!(batch.send_to(&sender, &Destination::new(to)), 1);
+            assert!(outbox.push(0, |buffer| {
+                buffer[..2].copy_from_slice(b"hi");
+                Some(2)
+            }));
+            let to = Address::new(to.into());
+            outbox.send(|_| Some(Target { socket: &sender, address: Some(&to) }));
+            assert!(outbox.clear().all(|(_, sent)| sent));
             let mut buffer = [0; 9];
             let (length, from) = receiver.recv_from(&mut buffer).expect("arrives");
             assert_eq!((&buffer[..length], from.port()), (&b"hi"[..], port));

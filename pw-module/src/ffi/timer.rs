@@ -50,7 +50,7 @@ impl TimerFd {
         };
     }
 
-    /// Takes note that it fired, so that the loop does not call again.
+    /// Takes note that it fired, so that the loop does not call again. To set it anew does the same.
     pub(super) fn acknowledge(&self) {
         let mut count = 0_u64;
         // SAFETY: eight bytes are read into eight bytes; the descriptor does not block.
@@ -74,15 +74,19 @@ impl Pacemaker {
     /// which drops this first).
     pub(crate) fn new(data: Loop, world: &WorldCell) -> Self {
         unsafe extern "C" fn fired(source: *mut spa_source) {
-            fence((), || {
+            // SAFETY: `data` is the `PacemakerSource` that holds this source, alive while it is on the loop.
+            let inner = unsafe { &*(*source).data.cast::<PacemakerSource>() };
+            let done = fence(false, || {
                 let _watched = Watched::begin();
-                // SAFETY: `data` is the `PacemakerSource` that holds this source, alive while it is on the loop.
-                let inner = unsafe { &*(*source).data.cast::<PacemakerSource>() };
                 // SAFETY: this is the data loop, and nothing that holds the world calls into the loop.
-                let world = unsafe { (*inner.world).on_data_loop() };
-                world.pacer_timer().acknowledge();
-                world.send_due();
+                unsafe { (*inner.world).on_data_loop() }.send_due();
+                true
             });
+            if !done {
+                // It was not set anew, and would fire for ever.
+                // SAFETY: as above.
+                unsafe { (*inner.world).on_data_loop() }.pacer_timer().acknowledge();
+            }
         }
         // SAFETY: all-zero is valid for `spa_source`; the fields that matter are set below.
         let source = unsafe { std::mem::zeroed::<spa_source>() };

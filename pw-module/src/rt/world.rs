@@ -1,6 +1,6 @@
 //! All that the data loop owns besides the nodes themselves.
 
-use wireloom_clock_page::{Reader, monotonic_raw_pair, realtime_raw_pair};
+use wireloom_clock_page::{Reader, monotonic_now, monotonic_raw_pair, realtime_raw_pair};
 use wireloom_units::Rate;
 
 use super::cycles::{Action, Cycles};
@@ -227,13 +227,16 @@ impl World {
         self.pacer.write(slot, at, frames, input, &self.clock);
     }
 
-    /// The pacer's timer fired: sends what is due.
+    /// The pacer's timer fired: sends what is due, and sets the timer anew.
     pub(crate) fn send_due(&mut self) {
-        let now = monotonic_raw_pair();
-        if !self.cycles.is_running() {
+        let now = if self.cycles.is_running() {
+            monotonic_now()
+        } else {
             // Nobody else looks after the clock while the graph stands still.
+            let now = monotonic_raw_pair();
             self.clock.refresh(now);
-        }
-        self.pacer.send_due(now.clock, &self.clock);
+            now.clock
+        };
+        self.pacer.send_due(now, &self.clock);
     }
 }
