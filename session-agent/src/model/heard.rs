@@ -1,6 +1,6 @@
 //! Announcements and added descriptions: from what was heard to what is known.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use wireloom_sdp::{SapError, SapEvent, State, Stream, StreamId, Via, for_display, to_text};
@@ -242,7 +242,7 @@ impl Model {
     pub(super) fn learn(
         &mut self,
         id: &str,
-        stream: Stream,
+        mut stream: Stream,
         warnings: &[String],
         sdp: &Arc<str>,
         source: IpAddr,
@@ -250,6 +250,11 @@ impl Model {
     ) {
         let arrival = self.arrival();
         let address = stream.origin.ip().unwrap_or(source).to_string();
+        if stream.name.is_empty()
+            && let Some(leg) = stream.legs.first()
+        {
+            stream.name = SocketAddr::new(leg.address, leg.port).to_string(); // something to call it by
+        }
         let heard_on = interface.and_then(|index| self.interfaces.iter().find(|facts| facts.index == index));
         let asked = oat::ask(&stream, source).map(|ask| self.asked_leg(id, &ask, heard_on)).transpose();
         let node =

@@ -275,6 +275,16 @@ fn what_strangers_call_themselves_does_not_fill_the_saved_state() {
 }
 
 #[test]
+fn a_stream_without_a_name_is_called_as_its_group() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.hear("v=0\nm=audio 5004 RTP/AVP 97\nc=IN IP4 239.69.1.9\na=rtpmap:97 L24/48000/2\n");
+    let world = bench.model.refresh_world(bench.now);
+    assert_eq!(world.streams.values().next().expect("one").name, "239.69.1.9:5004");
+    assert_eq!(bench.nodes()[0].1.text.name, "239.69.1.9:5004");
+}
+
+#[test]
 fn no_text_of_the_network_breaks_a_string_of_the_bus() {
     let mut bench = Bench::new(Saved::default());
     bench.connect();
