@@ -183,7 +183,9 @@ fn sender_command(host: &Host, stream: &RtpStream, sync: bool) -> Command {
 
 /// Writes the payload of every packet to `file`, in the order of arrival.
 pub fn receiver(host: &Host, stream: &RtpStream, file: &Path) -> anyhow::Result<Process> {
-    let (bits, channels) = as_pcm(stream);
+    let (bits, _) = as_pcm(stream);
+    // Two words for a sample are no channels: newer versions would put four of them into an order of their own.
+    let channels = if stream.bits() == bits { stream.channels } else { 1 };
     // An order that GStreamer does not know makes it leave the channels where they are.
     let caps = format!(
         "application/x-rtp,media=(string)audio,clock-rate=(int)48000,encoding-name=(string)L{bits},\
