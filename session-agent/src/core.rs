@@ -16,6 +16,7 @@ use crate::clock_watch::ClockWatch;
 use crate::drop_in::{self, DropIn};
 use crate::executor::{Executors, Told};
 use crate::interfaces::{self, Bell};
+use crate::journal;
 use crate::lock::ActiveLock;
 use crate::model::{ClockFacts, DropInState, GraphEvent, Model};
 use crate::oat;
@@ -284,6 +285,7 @@ impl Driver {
         (self.world_at, self.world_due) = (now.mono, None);
         let world = self.model.refresh_world(now);
         self.world_from = self.after_rest(now.mono);
+        journal::tell(&ends.worlds.borrow(), &world);
         let serial = world.serial;
         ends.worlds.send_replace(world);
         serial

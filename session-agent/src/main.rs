@@ -12,6 +12,7 @@ mod core;
 mod drop_in;
 mod executor;
 mod interfaces;
+mod journal;
 mod lock;
 mod model;
 mod oat;
@@ -61,7 +62,7 @@ fn main() -> ExitCode {
         loaded.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
         return if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    start_logging();
+    journal::start();
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let result =
@@ -72,18 +73,6 @@ fn main() -> ExitCode {
             error!("{error:#}");
             ExitCode::FAILURE
         }
-    }
-}
-
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("WIRELOOM_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,zbus=warn"));
-    let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
-    if std::env::var_os("JOURNAL_STREAM").is_some() {
-        subscriber.without_time().with_ansi(false).init(); // the journal has its own
-    } else {
-        subscriber.init();
     }
 }
 
@@ -106,6 +95,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     model.handle_active(active);
     model.settle(clock.now());
     let world = model.refresh_world(clock.now());
+    journal::tell(&view::World::default(), &world);
 
     let (applied_sender, applied) = watch::channel(0);
     let (handle, requests) = request::Core::channel(applied);

@@ -144,7 +144,12 @@ impl World {
 
     /// Starts the agent and waits until it is on the bus.
     pub async fn start_agent(&mut self) {
-        self.agent = Some(self.agent_command().spawn().expect("the agent can be run"));
+        self.start_agent_by(self.agent_command()).await;
+    }
+
+    /// The same by a changed [`World::agent_command`].
+    pub async fn start_agent_by(&mut self, mut command: Command) {
+        self.agent = Some(command.spawn().expect("the agent can be run"));
         let bus = zbus::fdo::DBusProxy::new(&self.connection).await.expect("a bus");
         let name = zbus::names::BusName::try_from(wireloom_dbus::BUS_NAME).expect("a name");
         until_async("the agent's name", async || bus.name_has_owner(name.clone()).await.unwrap_or(false))

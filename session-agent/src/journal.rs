@@ -1,0 +1,84 @@
+//! What can be read of the agent afterwards: in the journal with fields of its own, else on standard error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Arc;
+
+use tracing::info;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
+
+use crate::view::{Condition, RouteView, StreamView, World};
+
+/// Lines go where standard error goes, and to the journal with their fields when that is the journal.
+pub fn start() {
+    let filter = EnvFilter::try_from_env("WIRELOOM_LOG");
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info,zbus=warn"));
+    let is_journal = is_journal();
+    let journal = is_journal.then(tracing_journald::layer).and_then(Result::ok);
+    let journal = journal.map(|layer| layer.with_field_prefix(Some("WIRELOOM".to_owned())));
+    let plain = journal.is_none().then(|| {
+        let plain = fmt::layer().with_writer(std::io::stderr).with_target(false);
+        // A journal that takes lines only has the time of each.
+        if is_journal { plain.without_time().with_ansi(false).boxed() } else { plain.boxed() }
+    });
+    registry().with(filter).with(journal).with(plain).init();
+}
+
+/// Whether standard error is the stream that systemd connected with the journal (systemd.exec(5)).
+fn is_journal() -> bool {
+    let stream = std::env::var("JOURNAL_STREAM").ok();
+    let file = std::fs::metadata("/proc/self/fd/2").ok();
+    stream.zip(file).is_some_and(|(stream, file)| stream == format!("{}:{}", file.dev(), file.ino()))
+}
+
+/// Logs every state that is another one in `new` than in `old`.
+pub fn tell(old: &World, new: &World) {
+    if differ(&old.manager.condition, &new.manager.condition) {
+        info!("{}", sentence("Wireloom", Some(&new.manager.condition)));
+    }
+    for (stream, now) in changed(&old.streams, &new.streams, |stream| &stream.condition) {
+        let device = Some(stream.device.as_str()).filter(|device| !device.is_empty());
+        info!(stream = stream.id, device, "{}", sentence(name_of(stream), now));
+    }
+    for (route, now) in changed(&old.routes, &new.routes, |route| &route.condition) {
+        let RouteView { source_name, sink_name, .. } = route;
+        info!(route = route.id, "{}", sentence(&format!("{source_name} to {sink_name}"), now));
+    }
+}
+
+fn name_of(stream: &StreamView) -> &str {
+    if stream.alias.is_empty() { &stream.name } else { &stream.alias }
+}
+
+fn sentence(what: &str, now: Option<&Condition>) -> String {
+    match now {
+        None => format!("{what} is gone"),
+        Some(now) if now.text.is_empty() => format!("{what} is {}", now.state),
+        Some(now) => format!("{what} is {}: {}", now.state, now.text),
+    }
+}
+
+fn differ(one: &Condition, other: &Condition) -> bool {
+    (one.state, one.reason) != (other.state, other.reason)
+}
+
+/// What is another one now, with its condition; what went, without.
+fn changed<'a, T>(
+    old: &'a BTreeMap<String, Arc<T>>,
+    new: &'a BTreeMap<String, Arc<T>>,
+    condition: impl Fn(&'a T) -> &'a Condition,
+) -> Vec<(&'a T, Option<&'a Condition>)> {
+    let mut found = Vec::new();
+    for id in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
+        match (old.get(id), new.get(id)) {
+            (Some(before), Some(now)) if Arc::ptr_eq(before, now) => {}
+            (Some(before), Some(now)) if !differ(condition(before), condition(now)) => {}
+            (_, Some(now)) => found.push((now.as_ref(), Some(condition(now)))),
+            (Some(before), None) => found.push((before.as_ref(), None)),
+            (None, None) => {}
+        }
+    }
+    found
+}
