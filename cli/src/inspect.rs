@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use wireloom_sdp::{Delivery, Leg, Parsed, Refusal, Stream, Warning};
+use wireloom_sdp::{Delivery, Kind, Leg, Parsed, Refusal, Stream, Warning};
 
 /// Read a file and say what is in it.
 #[derive(Debug, Args)]
@@ -53,16 +53,23 @@ impl Inspect {
 impl Sdp {
     /// Whether a playable stream was found.
     fn run(&self) -> anyhow::Result<bool> {
-        let bytes = read_input(&self.file)?;
-        let result = wireloom_sdp::read(&bytes);
+        let input = read_input(&self.file);
+        let result = input.as_ref().map(|bytes| wireloom_sdp::read(bytes));
         let mut out = io::stdout().lock();
-        let written = if self.json { print_json(&mut out, &result) } else { print_text(&mut out, &result) };
+        let written = match (&result, self.json) {
+            (Ok(result), true) => Report::new(result).print(&mut out),
+            (Ok(result), false) => print_text(&mut out, result),
+            // A program gets its document whatever happens.
+            (Err(error), true) => Report::unreadable(error).print(&mut out),
+            (Err(_), false) => Ok(()),
+        };
         match written {
             // The reader of a pipe has enough.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
             other => other.context("writing to standard output")?,
         }
-        Ok(result.is_ok())
+        let is_playable = matches!(result, Ok(Ok(_)));
+        input.map(|_| is_playable)
     }
 }
 
@@ -118,18 +125,30 @@ struct ErrorReport {
     message: String,
 }
 
-fn print_json(out: &mut impl Write, result: &Result<Parsed, Refusal>) -> io::Result<()> {
-    let (streams, warnings, error) = match result {
-        Ok(parsed) => (&*parsed.streams, &parsed.warnings, None),
-        Err(refusal) => {
-            let error = ErrorReport { kind: refusal.reason.kind().as_str(), message: refusal.to_string() };
-            (&[][..], &refusal.warnings, Some(error))
-        }
-    };
-    let warnings = warnings.iter().map(Warning::to_string).collect();
-    let report = Report { streams: streams.iter().map(StreamReport::new).collect(), warnings, error };
-    serde_json::to_writer_pretty(&mut *out, &report)?;
-    writeln!(out)
+impl<'a> Report<'a> {
+    fn new(result: &'a Result<Parsed, Refusal>) -> Self {
+        let (streams, warnings, error) = match result {
+            Ok(parsed) => (&*parsed.streams, &parsed.warnings, None),
+            Err(refusal) => {
+                let error =
+                    ErrorReport { kind: refusal.reason.kind().as_str(), message: refusal.to_string() };
+                (&[][..], &refusal.warnings, Some(error))
+            }
+        };
+        let warnings = warnings.iter().map(Warning::to_string).collect();
+        Self { streams: streams.iter().map(StreamReport::new).collect(), warnings, error }
+    }
+
+    /// Of a file that there is not, or that cannot be read.
+    fn unreadable(error: &anyhow::Error) -> Self {
+        let error = ErrorReport { kind: Kind::NotSdp.as_str(), message: format!("{error:#}") };
+        Self { streams: Vec::new(), warnings: Vec::new(), error: Some(error) }
+    }
+
+    fn print(&self, out: &mut impl Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, self)?;
+        writeln!(out)
+    }
 }
 
 impl<'a> StreamReport<'a> {

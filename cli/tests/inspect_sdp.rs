@@ -119,6 +119,14 @@ fn usage_unreadable_files_and_endless_input_end_in_words() {
     let output = inspect(&["/nonexistent/x.sdp"], b"");
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0));
     assert!(String::from_utf8_lossy(&output.stderr).contains("reading /nonexistent/x.sdp"));
+    for unreadable in ["/nonexistent/x.sdp", "/"] {
+        let output = inspect(&["--json", unreadable], b"");
+        assert_eq!(output.status.code(), Some(1));
+        let report = report(&output);
+        assert_eq!((&report["streams"], &report["error"]["kind"]), (&json!([]), &json!("not-sdp")));
+        assert!(report["error"]["message"].as_str().is_some_and(|message| message.contains(unreadable)));
+        assert!(!output.stderr.is_empty());
+    }
     let mut endless = vector("e01-neutral.sdp");
     endless.resize(5_000_000, b'\n');
     let output = inspect(&["--json", "-"], &endless);
