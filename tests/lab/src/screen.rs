@@ -134,6 +134,13 @@ impl<'a> Screen<'a> {
     }
 }
 
+impl Drop for Screen<'_> {
+    fn drop(&mut self) {
+        // Its socket and lock are in the machine's own folder; ended in good order it removes them.
+        let _ = self.server.interrupt();
+    }
+}
+
 impl Picture {
     /// Reads a binary PPM (`P6`, 8 bits).
     fn from_ppm(bytes: &[u8]) -> Option<Self> {
