@@ -98,7 +98,14 @@ fn rounded(value: f64) -> f64 {
 }
 
 /// The one sentence about the clock that people read.
-pub fn summary(best: Option<&Line>, interface: Option<&str>, hardware: bool) -> String {
+///
+/// `ptp` is what the engine knows, and the domain that it listens to; `None` where there is no network.
+pub fn summary(
+    best: Option<&Line>,
+    interface: Option<&str>,
+    hardware: bool,
+    ptp: Option<(&Status, u8)>,
+) -> String {
     let Some(best) = best else { return "No clock: nothing tells time yet.".to_owned() };
     let stamps = if hardware { "hardware" } else { "software" };
     match (best.source, best.state) {
@@ -120,8 +127,21 @@ pub fn summary(best: Option<&Line>, interface: Option<&str>, hardware: bool) -> 
         (Source::Phc(number), _) => format!("Time comes from the hardware clock /dev/ptp{number}."),
         (Source::System, _) => "Time comes from this computer's system clock.".to_owned(),
         (Source::FreeRunning, _) => {
-            "No network clock is heard: this computer's own oscillator runs free.".to_owned()
+            format!("{}: this computer's own oscillator runs free.", why_none(ptp))
         }
+    }
+}
+
+/// Why no clock of the network is followed.
+fn why_none(ptp: Option<(&Status, u8)>) -> String {
+    match ptp {
+        Some((Status { other_domain: Some(other), .. }, domain)) => {
+            format!("No network clock is heard in PTP domain {domain}, but one in domain {other}")
+        }
+        Some((Status { counters, .. }, _)) if counters.version1 > 0 && counters.announces == 0 => {
+            "Only PTPv1 is heard, as of Dante devices without AES67, which cannot be followed".to_owned()
+        }
+        _ => "No network clock is heard".to_owned(),
     }
 }
 
@@ -215,4 +235,25 @@ fn counters(counters: &Counters) -> impl Serialize + use<> {
         "receipt_not_rising": receipt_not_rising, "origin_not_rising": origin_not_rising, "outliers": outliers,
         "too_early": too_early,        "transmit_timestamp_missing": transmit_timestamp_missing, "queue_full": queue_full,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wireloom_ptp::{Config, Engine};
+    use wireloom_units::ClockIdentity;
+
+    #[test]
+    fn the_reason_for_no_clock_of_the_network_is_said() {
+        let engine: Engine = Engine::new(Config::follower(ClockIdentity([1; 8])), 1);
+        let plain = engine.status(0);
+        let mut version_1 = plain;
+        version_1.counters.version1 = 8;
+        assert_eq!(why_none(None), "No network clock is heard");
+        assert_eq!(why_none(Some((&plain, 0))), "No network clock is heard");
+        let elsewhere = Status { other_domain: Some(127), ..version_1 };
+        let said = why_none(Some((&elsewhere, 0)));
+        assert_eq!(said, "No network clock is heard in PTP domain 0, but one in domain 127");
+        assert!(why_none(Some((&version_1, 0))).starts_with("Only PTPv1 is heard"));
+    }
 }

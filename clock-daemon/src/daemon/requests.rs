@@ -103,7 +103,9 @@ impl Daemon {
             }
         }
         let hardware = self.leader_port().is_some_and(|port| matches!(port.stamping, Stamping::Hardware(_)));
-        status::summary(best, self.leader_interface(), hardware)
+        let ptp = self.ptp.as_ref().map(|ptp| ptp.status(raw_now()));
+        let ptp = ptp.as_ref().map(|status| (status, self.settings.domain));
+        status::summary(best, self.leader_interface(), hardware, ptp)
     }
 
     pub(super) fn tell_summary(&mut self) {

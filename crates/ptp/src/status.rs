@@ -62,6 +62,8 @@ pub struct Status {
     pub state: ClockState,
     /// The grandmaster that is followed; `None` while listening, in holdover without one, or leading.
     pub leader: Option<Leader>,
+    /// The other domain in which a clock was announced last; `None` when none was.
+    pub other_domain: Option<u8>,
     /// Last measured distance of the prediction from the leader's time, in nanoseconds.
     pub offset_ns: f64,
     /// Standard deviation of the estimated phase, in nanoseconds.

@@ -339,6 +339,17 @@ fn each_ignored_message_is_counted_in_exactly_one_place() {
     assert_eq!(engine.status(0).counters.receipt_not_rising, 1);
 }
 
+#[test]
+fn the_domain_of_a_clock_that_is_not_followed_is_known() {
+    let mut bench = Bench::new(follower());
+    bench.general(&with(announce(), |header| (header.domain, header.major_sdo) = (3, 1)));
+    bench.event(&with(message(Body::Sync { origin: stamp(0) }, 1, 0), |header| header.domain = 4), 0);
+    assert_eq!(bench.engine.status(bench.now).other_domain, None, "neither gPTP nor a Sync alone");
+    bench.general(&with(announce(), |header| header.domain = 127));
+    bench.general(&announce());
+    assert_eq!(bench.engine.status(bench.now).other_domain, Some(127));
+}
+
 fn leading() -> Bench {
     let own_time = OwnTime {
         base: 10,

@@ -56,6 +56,8 @@ pub struct Engine<const PORTS: usize = 8> {
     /// Port and parent that the estimator's model belongs to.
     last_parent: Option<(u16, PortIdentity)>,
     grandmaster: ClockIdentity,
+    /// Where somebody else leads.
+    elsewhere: Option<u8>,
     known_delays: [Option<(ClockIdentity, u32)>; KNOWN_DELAYS],
     estimator: Estimator,
     request_sequence: u16,
@@ -81,6 +83,7 @@ impl<const PORTS: usize> Engine<PORTS> {
             follower: None,
             last_parent: None,
             grandmaster: ClockIdentity::default(),
+            elsewhere: None,
             known_delays: [None; KNOWN_DELAYS],
             estimator: Estimator::new(settings),
             request_sequence: 0,
@@ -210,6 +213,7 @@ impl<const PORTS: usize> Engine<PORTS> {
         Status {
             state: self.state(),
             leader: self.follower.as_ref().map(|follower| follower.leader),
+            other_domain: self.elsewhere,
             offset_ns: self.estimator.last_error(),
             sigma_ns: self.estimator.sigma(),
             path_delay_ns: self.estimator.path_delay(),

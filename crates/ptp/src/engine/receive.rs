@@ -27,8 +27,16 @@ impl<const PORTS: usize> Engine<PORTS> {
     /// The message, if it is one for us.
     fn admit<'a>(&mut self, port: u16, bytes: &'a [u8]) -> Option<Message<'a>> {
         let enabled = self.ports.get(usize::from(port)).is_some_and(|port| port.is_enabled());
+        let message = Message::parse(bytes);
+        if let Ok(Message { header, body: Body::Announce(_), .. }) = &message
+            && enabled
+            && (header.major_sdo, header.minor_sdo) == (0, 0)
+            && header.domain != self.config.domain
+        {
+            self.elsewhere = Some(header.domain);
+        }
         let counters = &mut self.counters;
-        let reason = match Message::parse(bytes) {
+        let reason = match message {
             _ if !enabled => &mut counters.port_disabled,
             Err(WireError::Version(1)) => &mut counters.version1,
             Err(WireError::Version(_)) => &mut counters.other_version,
