@@ -16,6 +16,19 @@ use crate::view::{Condition, RouteChannelView, RouteView};
 /// The way of a route that passes through this computer.
 const RELAYED: &str = "relayed";
 
+/// Channels of a route that fare alike.
+struct Alike {
+    route: Route,
+    channels: Vec<(u16, u16)>,
+}
+
+impl Alike {
+    fn holds(&self, other: &Route) -> bool {
+        let Route { state, reason, way, text, .. } = &self.route;
+        (state, reason, way, text) == (&other.state, &other.reason, &other.way, &other.text)
+    }
+}
+
 /// The id of the route that `pair` is a channel of.
 pub fn route_id(pair: &Pair) -> String {
     hashed("r", &format!("{}\0{}", pair.output.device, pair.input.device))
@@ -30,7 +43,7 @@ impl Model {
         }
         self.routes.viewed_revision = Some(revision);
         let mut views: BTreeMap<String, RouteView> = BTreeMap::new();
-        let mut worst: BTreeMap<String, Route> = BTreeMap::new();
+        let mut channels: BTreeMap<String, Vec<Alike>> = BTreeMap::new();
         for route in self.routes.engine.routes() {
             if !route.wished && matches!(route.way, Answer::Impossible(_)) {
                 continue; // what a receiver plays of somebody whom nobody knows
@@ -52,14 +65,19 @@ impl Model {
                 state: word(route.state),
                 reason: route.reason,
             });
-            let is_worse = worst.get(&id).is_none_or(|other| other.state < route.state);
-            if is_worse {
-                worst.insert(id, route);
+            let pair = (route.pair.output.channel, route.pair.input.channel);
+            let groups = channels.entry(id).or_default();
+            match groups.iter_mut().find(|group| group.holds(&route)) {
+                Some(group) => group.channels.push(pair),
+                None => groups.push(Alike { route, channels: vec![pair] }),
             }
         }
         let before = std::mem::take(&mut self.routes.views);
         for (id, view) in &mut views {
-            let Some(route) = worst.remove(id) else { continue };
+            let groups = channels.remove(id).unwrap_or_default();
+            let Some(Alike { route, .. }) = groups.iter().rev().max_by_key(|group| group.route.state) else {
+                continue;
+            };
             view.way = match &route.way {
                 Answer::Direct { .. } => "direct",
                 Answer::Here => "here",
@@ -76,10 +94,13 @@ impl Model {
                 !self.routes.engine.device(id).is_some_and(wireloom_route::Device::is_there)
             };
             let away = ends.iter().find(is_away).map(|id| id.as_str());
-            let steps = self.routes.engine.steps(&route.pair, &route.way);
             let detour = self.relay_latency(ends[0], ends[1]);
             let name = |text: &str| self.in_words(&self.in_words(text));
-            view.checks = why::checks(&route.way, detour, &steps, away, name);
+            let lists = groups.iter().map(|Alike { route, channels }| {
+                let steps = self.routes.engine.steps(&route.pair, &route.way);
+                (channels.as_slice(), why::checks(&route.way, detour, &steps, away, name))
+            });
+            view.checks = why::merged(lists.collect());
         }
         self.routes.views = views;
     }

@@ -65,6 +65,64 @@ pub fn checks(
     list
 }
 
+/// Pairs of channels of a route, from and to.
+type Pairs<'a> = &'a [(u16, u16)];
+
+/// The checks of a route from those of its channels, which are counted from 0: where they differ, what is wrong says of
+/// which channels it is.
+pub fn merged(mut lists: Vec<(Pairs<'_>, Vec<Check>)>) -> Vec<Check> {
+    if lists.len() <= 1 {
+        return lists.pop().map(|(_, checks)| checks).unwrap_or_default();
+    }
+    let count = lists.iter().map(|(_, checks)| checks.len()).min().unwrap_or(0);
+    let merged = |at: usize| {
+        let each = || lists.iter().filter_map(|(channels, checks)| Some((*channels, checks.get(at)?)));
+        let (_, worst) = each().max_by_key(|(_, check)| severity(check.verdict))?;
+        let mut texts: Vec<(&str, Vec<(u16, u16)>)> = Vec::new();
+        for (channels, check) in each().filter(|(_, check)| severity(check.verdict) > 0) {
+            match texts.iter_mut().find(|(text, _)| *text == check.text) {
+                Some((_, all)) => all.extend_from_slice(channels),
+                None => texts.push((&check.text, channels.to_vec())),
+            }
+        }
+        let everywhere = each().all(|(_, check)| check.text == worst.text);
+        let said = texts.iter().map(|(text, channels)| format!("{}: {text}", named(channels)));
+        let text = if everywhere || texts.is_empty() {
+            worst.text.clone()
+        } else {
+            said.collect::<Vec<_>>().join(" ")
+        };
+        Some(Check { name: worst.name, verdict: worst.verdict, reason: worst.reason, text })
+    };
+    (0..count).filter_map(merged).collect()
+}
+
+fn severity(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Ok => 0,
+        Verdict::Unknown => 1,
+        Verdict::Warning => 2,
+        Verdict::Failed => 3,
+    }
+}
+
+/// "Channel 1", "Channels 1, 3 and 5 more"; "1 to 2" where it is not the same on both sides.
+fn named(channels: Pairs<'_>) -> String {
+    let name = |(from, to): &(u16, u16)| {
+        let (from, to) = (u32::from(*from) + 1, u32::from(*to) + 1);
+        if from == to { from.to_string() } else { format!("{from} to {to}") }
+    };
+    let shown = channels.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ");
+    match channels.len() {
+        1 => format!("Channel {shown}"),
+        count if count > SHOWN => format!("Channels {shown} and {} more", count - SHOWN),
+        _ => format!("Channels {shown}"),
+    }
+}
+
+/// Channels that are named one by one.
+const SHOWN: usize = 4;
+
 /// What the stream that a route comes from, called `name`, adds: the first of its own `checks` that failed.
 pub fn source(name: &str, checks: &[Check]) -> Check {
     let (verdict, text) = match super::super::why::first_failed(checks) {
@@ -140,5 +198,37 @@ mod tests {
         assert_eq!(said(&relayed, &steps, None), expect("oooofu", "The input is locked."));
         let steps = Steps { link: step(RouteState::Receiving, "none", ""), input: None };
         assert_eq!(said(&Answer::Here, &steps, None), expect("oooooo", ""));
+    }
+
+    #[test]
+    fn channels_that_differ_are_named() {
+        let step = |state, reason, text: &str| Some((state, reason, text.to_owned()));
+        let direct = Answer::Direct { token: "oat".into() };
+        let of = |input| {
+            let steps = Steps { link: None, input };
+            checks(&direct, Nanos::ZERO, &steps, None, str::to_owned)
+        };
+        let good = || of(step(RouteState::Receiving, "none", ""));
+        let locked = || of(step(RouteState::Failed, "refused", "The input is locked."));
+        let silent = || of(step(RouteState::Degraded, "no-audio", "The receiver has no audio yet."));
+        let alone = merged(vec![(&[(0, 0), (1, 1)], locked())]);
+        assert_eq!(alone[4].text, "The input is locked.");
+        let list = merged(vec![(&[(0, 0)], good()), (&[(1, 1), (2, 4)], locked()), (&[(3, 3)], silent())]);
+        let said: Vec<_> = list[2..].iter().map(|check| (check.verdict, check.text.as_str())).collect();
+        assert_eq!(
+            said,
+            [
+                (Verdict::Ok, "The ends share a language: it goes from device to device."),
+                (Verdict::Ok, "Nothing of it passes through this computer."),
+                (Verdict::Failed, "Channels 2, 3 to 5: The input is locked."),
+                (
+                    Verdict::Failed,
+                    "Channels 2, 3 to 5: Something before it must come right first. \
+                     Channel 4: The receiver has no audio yet."
+                ),
+            ]
+        );
+        let many: Vec<_> = (0..7).map(|channel| (channel, channel)).collect();
+        assert_eq!(named(&many), "Channels 1, 2, 3, 4 and 3 more");
     }
 }
