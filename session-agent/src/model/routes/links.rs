@@ -64,9 +64,18 @@ struct Node {
     inputs: BTreeMap<u32, u32>,
 }
 
+impl Node {
+    fn ports(&self, side: Side) -> &BTreeMap<u32, u32> {
+        if side == Side::Transmits { &self.outputs } else { &self.inputs }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct LinkSeen {
     pair: Pair,
+    /// Registry ids of its ports: several nodes may have the name in the pair.
+    output: u32,
+    input: u32,
     is_virtual: bool,
 }
 
@@ -99,15 +108,19 @@ impl GraphMap {
         self.ops.pop_front()
     }
 
-    /// Nodes of this computer, as the engine sees them. Ours come from the streams.
-    pub fn devices(&self) -> impl Iterator<Item = (DeviceId, Device)> {
-        self.nodes.values().filter(|node| !node.name.starts_with("wireloom.")).flat_map(|node| {
-            let sides = [(Side::Transmits, &node.outputs), (Side::Receives, &node.inputs)];
-            sides.into_iter().filter(|(_, ports)| !ports.is_empty()).map(|(side, ports)| {
-                let channels = u16::try_from(ports.len()).unwrap_or(u16::MAX);
-                (engine_id(&node.name, side), Device::here(side, channels))
-            })
-        })
+    /// Nodes of this computer, as the engine sees them. Ours come from the streams. Of several with one name, as those
+    /// of a program that runs twice, the first one is linked when a route is wished; a link of any of them counts.
+    pub fn devices(&self) -> BTreeMap<DeviceId, Device> {
+        let mut devices = BTreeMap::new();
+        for node in self.nodes.values().filter(|node| !node.name.starts_with("wireloom.")) {
+            for side in [Side::Transmits, Side::Receives] {
+                let channels = u16::try_from(node.ports(side).len()).unwrap_or(u16::MAX);
+                if channels > 0 {
+                    devices.entry(engine_id(&node.name, side)).or_insert(Device::here(side, channels));
+                }
+            }
+        }
+        devices
     }
 
     /// The class of the node called `name`; empty when it has none.
@@ -119,18 +132,18 @@ impl GraphMap {
     fn port(&self, id: u32) -> Option<Port> {
         let (node, output, index) = self.ports.get(&id)?;
         let node = self.nodes.get(node)?;
-        let (side, ports) =
-            if *output { (Side::Transmits, &node.outputs) } else { (Side::Receives, &node.inputs) };
-        let channel = ports.keys().position(|other| other == index)?;
+        let side = if *output { Side::Transmits } else { Side::Receives };
+        let channel = node.ports(side).keys().position(|other| other == index)?;
         Some(Port { device: engine_id(&node.name, side), channel: u16::try_from(channel).ok()? })
     }
 
     /// Node and port, in the registry's numbers, of the engine's `port`.
     fn resolve(&self, port: &Port, side: Side) -> Option<(u32, u32)> {
         let name = super::devices::node_name(&port.device);
-        let (id, node) = self.nodes.iter().find(|(_, node)| node.name == name)?;
-        let ports = if side == Side::Transmits { &node.outputs } else { &node.inputs };
-        Some((*id, *ports.values().nth(usize::from(port.channel))?))
+        let named = self.nodes.iter().filter(|(_, node)| node.name == name);
+        let (id, ports) =
+            named.map(|(id, node)| (*id, node.ports(side))).find(|(_, ports)| !ports.is_empty())?;
+        Some((id, *ports.values().nth(usize::from(port.channel))?))
     }
 
     fn pair(&self, output: u32, input: u32) -> Option<Pair> {
@@ -214,7 +227,8 @@ impl Model {
             .loose
             .iter()
             .filter_map(|(id, (output, input, is_virtual))| {
-                Some((*id, LinkSeen { pair: graph.pair(*output, *input)?, is_virtual: *is_virtual }))
+                let (output, input, is_virtual) = (*output, *input, *is_virtual);
+                Some((*id, LinkSeen { pair: graph.pair(output, input)?, output, input, is_virtual }))
             })
             .collect();
         for (id, link) in found {
@@ -262,10 +276,7 @@ impl Model {
         if let Some(link) = graph.links.remove(&id) {
             let again = graph.links.values().any(|other| other.pair == link.pair && !other.is_virtual);
             if !link.is_virtual && !again {
-                let output = graph.resolve(&link.pair.output, Side::Transmits).map_or(0, |(_, port)| port);
-                let input = graph.resolve(&link.pair.input, Side::Receives).map_or(0, |(_, port)| port);
-                graph.erased.push((link.pair.clone(), output, input));
-                self.routes.engine.handle_link(now.mono, &link.pair, false);
+                graph.erased.push((link.pair.clone(), link.output, link.input));
                 self.link_done(now, &Change::Unlink(link.pair), &Outcome::Done);
             }
         } else if let Some((node, output, index)) = graph.ports.remove(&id) {
@@ -278,7 +289,8 @@ impl Model {
         }
     }
 
-    /// Links that are gone while their ports and our module still are there were removed by somebody who meant it.
+    /// Links that are gone while their ports and our module still are there were removed by somebody who meant it. The
+    /// engine hears of them only now, so that it makes none again that a person removed.
     fn judge_erased(&mut self, now: Now) {
         for (pair, output, input) in std::mem::take(&mut self.routes.graph.erased) {
             let graph = &self.routes.graph;
@@ -288,6 +300,10 @@ impl Model {
                 matches!(self.routes.engine.can_connect(&pair), wireloom_route::Answer::Direct { .. });
             if ports_stay && self.graph.settled && !back && !direct && self.routes.engine.is_wished(&pair) {
                 self.routes.engine.withdraw(now.mono, &pair);
+            }
+            let there = self.routes.graph.links.values().any(|link| link.pair == pair && !link.is_virtual);
+            if !there {
+                self.routes.engine.handle_link(now.mono, &pair, false);
             }
         }
     }

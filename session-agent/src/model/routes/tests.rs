@@ -5,7 +5,7 @@ use wireloom_wanted::{Encoding, Link, LinkEnd, Media, Protocol, Route, RouteStat
 
 use super::super::tests::{Bench, sdp};
 use crate::executor::{Order, Playing, PlayingWhat, Receiver, Told};
-use crate::model::GraphEvent;
+use crate::model::{GraphEvent, GraphObject, LinkOp};
 use crate::request::{Ask, Connection, Possible, RouteAsk};
 use crate::store::Saved;
 
@@ -277,4 +277,63 @@ fn the_checks_of_a_route_name_the_step_that_is_missing() {
     let (verdicts, failed) = said(&mut bench);
     assert!(verdicts.starts_with("ends ok, present ok, way ok, link "), "{verdicts}");
     assert!(verdicts.contains(", source "), "{verdicts}: {failed}");
+}
+
+#[test]
+fn of_two_nodes_with_one_name_the_first_is_linked_and_each_may_quit() {
+    let mut bench = Bench::new(Saved::default());
+    studio(&mut bench);
+    let see = |bench: &mut Bench, object| {
+        bench.event(GraphEvent::Object(object));
+        bench.settle();
+    };
+    let node = |id, name: &str| GraphObject::Node { id, name: name.into(), class: String::new() };
+    let port = |id, node, output| GraphObject::Port { id, node, output, index: 0, audio: true };
+    let link = |id, output| GraphObject::Link { id, output, input: 31, is_virtual: false };
+    for (id, name, output) in [(10, "Player", true), (20, "Player", true)] {
+        see(&mut bench, node(id, name));
+        see(&mut bench, port(id + 1, id, output));
+    }
+    see(&mut bench, node(30, &format!("wireloom.{MONITOR}.rx")));
+    see(&mut bench, port(31, 30, false));
+    see(&mut bench, GraphObject::Listed);
+    let connections = vec![Connection { source: "Player".into(), sink: MONITOR.into(), map: vec![(0, 0)] }];
+    bench
+        .model
+        .handle_ask(bench.now, Ask::Route(RouteAsk::Connect { connections, dry_run: false }))
+        .expect("is possible");
+    bench.pass(1);
+    let made = |bench: &mut Bench| {
+        let ops = std::iter::from_fn(|| bench.model.poll_link());
+        ops.map(|op| match op {
+            LinkOp::Make { output_port, .. } => output_port,
+            LinkOp::Destroy { link } => panic!("{link} is destroyed"),
+        })
+        .collect::<Vec<_>>()
+    };
+    let wishes = |bench: &Bench| bench.model.routes.engine.saved().iter().filter(|wish| wish.wished).count();
+    assert_eq!(made(&mut bench), [11]);
+    see(&mut bench, link(40, 11));
+
+    // The first quits: nobody withdrew anything, and the other takes its place.
+    for id in [40, 11, 10] {
+        see(&mut bench, GraphObject::Removed { id });
+    }
+    see(&mut bench, GraphObject::Synced);
+    bench.pass(1);
+    assert_eq!((wishes(&bench), made(&mut bench)), (1, vec![21]));
+    see(&mut bench, link(41, 21));
+
+    // Another one starts, is linked by hand, and its link goes: the route is still there.
+    see(&mut bench, node(50, "Player"));
+    see(&mut bench, port(51, 50, true));
+    see(&mut bench, link(42, 51));
+    see(&mut bench, GraphObject::Removed { id: 42 });
+    see(&mut bench, GraphObject::Synced);
+    bench.pass(1);
+    assert_eq!((wishes(&bench), made(&mut bench)), (1, vec![]));
+    see(&mut bench, GraphObject::Removed { id: 41 });
+    see(&mut bench, GraphObject::Synced);
+    bench.pass(1);
+    assert_eq!((wishes(&bench), made(&mut bench)), (0, vec![]), "the last link was removed by a person");
 }
