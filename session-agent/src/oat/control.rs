@@ -53,7 +53,7 @@ pub async fn run(mut link: Link, mut plan: watch::Receiver<Plan>) {
                 follow(&mut attended, &wanted, |device, address, orders| {
                     let plan = plan.clone();
                     let (told, owners) = (told.clone(), owners.clone());
-                    Attendant { device, address, told, plan, owners, inputs: BTreeMap::new() }.run(orders)
+                    Attendant { device, address, told, plan, owners, inputs: BTreeMap::new(), missed: false }.run(orders)
                 });
                 let gone = owner_of.iter().filter(|(_, device)| !attended.contains_key(*device));
                 let gone: Vec<_> = gone.map(|(receiver, _)| receiver.clone()).collect();
@@ -113,6 +113,8 @@ struct Attendant {
     owners: mpsc::Sender<(String, String)>,
     /// By the id that the core knows them by.
     inputs: BTreeMap<String, Input>,
+    /// It did not answer since it was last looked at.
+    missed: bool,
 }
 
 struct Input {
@@ -145,8 +147,9 @@ impl Attendant {
                 }
             };
             match result {
-                Ok(()) => silent = 0,
+                Ok(()) => (silent, self.missed) = (0, false),
                 Err(why) => {
+                    self.missed = true;
                     debug!("OAT device at {}: {why}", self.address);
                     silent += 1;
                     if silent == LEFT_AFTER {
@@ -168,9 +171,10 @@ impl Attendant {
         let inputs = streams.into_iter().filter(|stream| stream.direction == Side::Rx).take(MAX_INPUTS);
         let mut there = Vec::new();
         for stream in inputs {
-            let Some(facts) = receiver(&self.device, *self.address.ip(), &device.name, &stream) else {
+            let Some(mut facts) = receiver(&self.device, *self.address.ip(), &device.name, &stream) else {
                 continue;
             };
+            facts.epoch = self.inputs.get(&facts.id).map_or(0, |known| known.facts.epoch);
             there.push(facts.id.clone());
             let known = self.inputs.get(&facts.id).is_some_and(|input| input.facts == facts);
             if !known {
@@ -191,6 +195,10 @@ impl Attendant {
             let status = control::read_input(status, &body).map_err(|error| error.to_string())?;
             let Some(input) = self.inputs.get_mut(&receiver) else { continue };
             let plays = plays(&status, input.facts.channels.len(), &self.plan.borrow().streams);
+            if self.missed && forgot(input.plays.as_deref(), &plays) {
+                input.facts.epoch += 1;
+                let _ = self.told.send(Told::Receiver(Box::new(input.facts.clone()))).await;
+            }
             if again || input.plays.as_ref() != Some(&plays) {
                 input.plays = Some(plays.clone());
                 let _ = self.told.send(Told::Plays { id: receiver, inputs: plays }).await;
@@ -300,6 +308,12 @@ fn plays(status: &InputStatus, channels: usize, streams: &BTreeMap<SocketAddrV4,
     (0..channels).filter_map(|input| Some(Playing { input, what: what(input)?, audio })).collect()
 }
 
+/// Whether a device that did not answer for a moment was switched off meanwhile: it plays nothing where it played
+/// something. What somebody else told it in that moment is another source, not nothing.
+fn forgot(before: Option<&[Playing]>, now: &[Playing]) -> bool {
+    now.is_empty() && before.is_some_and(|before| !before.is_empty())
+}
+
 fn from_sender(sender: SocketAddrV4, streams: &BTreeMap<SocketAddrV4, String>, channel: u16) -> PlayingWhat {
     match streams.get(&sender) {
         Some(id) => PlayingWhat::Stream { id: id.clone(), channel },
@@ -337,6 +351,14 @@ mod tests {
         assert_eq!(plan_change("in", &nothing), Ok(Request::Stop("in".to_owned())));
         assert!(plan_change("in", &[play(0, "s-1", 1)]).is_err(), "crossed");
         assert!(plan_change("in", &[play(0, "s-1", 0), play(1, "s-2", 1)]).is_err(), "of two streams");
+    }
+
+    #[test]
+    fn a_device_that_was_off_for_a_moment_has_forgotten() {
+        let what = PlayingWhat::Stream { id: "s-1".into(), channel: 0 };
+        let something = [Playing { input: 0, what, audio: true }];
+        assert!(forgot(Some(&something), &[]));
+        assert!(!forgot(Some(&[]), &[]) && !forgot(None, &[]) && !forgot(Some(&something), &something));
     }
 
     #[test]
