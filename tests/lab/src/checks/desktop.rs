@@ -17,8 +17,8 @@ const CARD: &str = "card";
 const DEVICE: &str = "d-lab";
 
 /// With WirePlumber and the Pulse server: desktop nodes are ordinary devices with format and channels, an application
-/// of the desktop plays to one, and none becomes the default although the card asks for nothing. Their Device object is no
-/// sound card, and a link between other devices is let be.
+/// of the desktop plays to one, a program that names another is linked to it, and none becomes the default although the
+/// card asks for nothing. Their Device object is no sound card, and a link between other devices is let be.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
     let stream = RtpStream::standard(1, 2);
@@ -84,6 +84,20 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         let node = graph.node("wireloom.lab.rx")?;
         Ok(node.filter(|node| node.info["state"] == "running" && links(&computer).contains("paplay")))
     })?;
+    // A program that only names the node is linked by the session manager: that counts as any other link.
+    let group = stream.igmp_group().context("a group of IPv4")?;
+    let is_member =
+        || -> anyhow::Result<bool> { Ok(computer.run("cat", ["/proc/net/igmp"])?.contains(&group)) };
+    ensure!(!is_member()?, "the group is joined before anybody listens");
+    let file = computer.directory().join("target.wav");
+    let mut recorder =
+        computer.spawn("pw-record", ["--target".as_ref(), "wireloom.lab.tx".as_ref(), file.as_os_str()])?;
+    wait::until("a program that names the node being linked to it", SOON, || {
+        recorder.is_alive()?;
+        Ok((is_member()? && links(&computer).contains("pw-record")).then_some(()))
+    })?;
+    recorder.interrupt()?;
+    wait::until("leaving the group", SOON, || Ok((!is_member()?).then_some(())))?;
     let source = pactl(&computer, &["get-default-source"])?.unwrap_or_default();
     ensure!(!source.contains("wireloom"), "the default source is {source}");
     let cards = pactl(&computer, &["list", "short", "cards"])?.unwrap_or_default();
