@@ -33,12 +33,17 @@ impl Device {
                 Reply::json(200, &self.inputs.get(index).ok_or_else(not_found)?.status())
             }
             Request::Play { input, source } => {
+                println!("told what to play on {input}");
+                if self.locked {
+                    return Err(Fault::new(Code::Policy, "its user has locked the inputs"));
+                }
                 let (index, transaction) = (self.input(&input)?, self.transaction());
                 let input = self.inputs.get_mut(index).ok_or_else(not_found)?;
                 input.play(now, source, transaction)?;
                 Reply::json(202, &serde_json::json!({ "state": InputState::Connecting }))
             }
             Request::Stop(id) => {
+                println!("told to stop {id}");
                 let index = self.input(&id)?;
                 self.inputs.get_mut(index).ok_or_else(not_found)?.stop(now);
                 Reply::nothing()

@@ -22,6 +22,8 @@ pub struct Device {
     pub clock: Clock,
     pub outputs: Vec<Output>,
     pub inputs: Vec<Input>,
+    /// Nobody else may say what inputs play.
+    pub locked: bool,
     sender: SubscriptionSender,
     announcements: Announcements,
     announced: Option<(String, Option<ClockIdentity>)>,
@@ -54,6 +56,7 @@ impl Device {
             clock: Clock::new(&arguments.clock_page),
             outputs,
             inputs: arguments.inputs.iter().map(input).collect::<anyhow::Result<_>>()?,
+            locked: arguments.locked,
             sender,
             announcements: Announcements::new(*address, seed)?,
             announced: None,

@@ -42,6 +42,9 @@ pub struct Arguments {
     /// An input, likewise.
     #[arg(long = "input", value_parser = port)]
     inputs: Vec<(String, u16)>,
+    /// Refuses to be told what its inputs play.
+    #[arg(long)]
+    locked: bool,
     /// Port of its control interface.
     #[arg(long, default_value_t = 80)]
     control_port: u16,

@@ -13,6 +13,7 @@ mod interrupts;
 mod ipv6;
 mod latency;
 mod leader_loss;
+mod many_links;
 mod network;
 mod oat;
 mod oat_offer;
@@ -23,10 +24,12 @@ mod other_media;
 mod panic;
 mod patchbays;
 mod peers;
+mod power_cycles;
 mod quiet;
 mod ravenna;
 mod realtime;
 mod receive;
+mod relay;
 mod reload;
 mod restarts;
 mod route_links;
@@ -38,6 +41,7 @@ mod transmit;
 mod two_hosts;
 mod virtual_links;
 mod why;
+mod why_route;
 
 use crate::products::Products;
 use crate::studio::Studio;
@@ -147,6 +151,21 @@ pub const CHECKS: &[Check] = &[
         run: oat_route::run,
     },
     Check {
+        name: "relay",
+        about: "devices without a common language are heard through this computer, exactly",
+        run: relay::run,
+    },
+    Check {
+        name: "many-links",
+        about: "64 links of one channel, wished at once, are one request to each input",
+        run: many_links::run,
+    },
+    Check {
+        name: "power-cycles",
+        about: "whoever loses power in whatever order, every wish is honoured again",
+        run: power_cycles::run,
+    },
+    Check {
         name: "connect",
         about: "wireloom connect makes a kept route to an application, disconnect ends it",
         run: connect::run,
@@ -224,6 +243,11 @@ pub const CHECKS: &[Check] = &[
         run: selftest::run,
     },
     Check { name: "why", about: "each fault that silences a stream is said for what it is", run: why::run },
+    Check {
+        name: "why-route",
+        about: "each fault that silences a route is said for what it is, to people and scripts",
+        run: why_route::run,
+    },
 ];
 
 /// Checks of a full run only: what they need takes long to build.
