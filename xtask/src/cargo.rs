@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
+use crate::interruption;
+
 /// The crates that must work without an operating system: what a wire says and what it means.
 pub const PROTOCOL_CRATES: &[&str] = &[
     "wireloom-units",
@@ -37,14 +39,16 @@ pub fn cargo(arguments: &[&str]) -> Command {
 /// What `cargo metadata` says about this platform, without asking the network.
 pub fn metadata() -> anyhow::Result<Value> {
     let arguments = ["metadata", "--format-version=1", "--locked", "--offline", "--filter-platform"];
-    let output = cargo(&arguments).arg(host_target()?).output().context("running cargo metadata")?;
+    let output =
+        interruption::output(cargo(&arguments).arg(host_target()?)).context("running cargo metadata")?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
     serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")
 }
 
 /// Where cargo puts what it builds.
 pub fn target_directory() -> anyhow::Result<PathBuf> {
-    let output = cargo(&["metadata", "--format-version=1", "--no-deps", "--offline"]).output()?;
+    let output =
+        interruption::output(&mut cargo(&["metadata", "--format-version=1", "--no-deps", "--offline"]))?;
     let metadata: Value =
         serde_json::from_slice(&output.stdout).context("reading what cargo metadata says")?;
     let path = metadata["target_directory"].as_str().context("cargo metadata names no target directory")?;
@@ -53,7 +57,7 @@ pub fn target_directory() -> anyhow::Result<PathBuf> {
 
 /// The target triple of this machine, as the compiler names it.
 pub fn host_target() -> anyhow::Result<String> {
-    let output = Command::new("rustc").arg("-vV").output().context("running rustc")?;
+    let output = interruption::output(Command::new("rustc").arg("-vV")).context("running rustc")?;
     let text = String::from_utf8_lossy(&output.stdout);
     let host = text.lines().find_map(|line| line.strip_prefix("host: "));
     Ok(host.context("rustc -vV names no host")?.to_owned())

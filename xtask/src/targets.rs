@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::cargo::{PROTOCOL_CRATES, cargo};
+use crate::interruption;
 use crate::steps::{Outcome, Steps};
 
 /// Bare metal without an operating system.
@@ -43,14 +44,19 @@ fn selected() -> impl Iterator<Item = &'static str> {
 /// Makes sure that the standard library of `target` is there. Errors: why it cannot be had.
 fn available(target: &str) -> Result<(), String> {
     let installed = || {
-        let output = Command::new("rustc").args(["--print", "target-libdir", "--target", target]).output();
+        let output = interruption::output(Command::new("rustc").args([
+            "--print",
+            "target-libdir",
+            "--target",
+            target,
+        ]));
         output
             .is_ok_and(|output| std::path::Path::new(String::from_utf8_lossy(&output.stdout).trim()).exists())
     };
     if installed() {
         return Ok(());
     }
-    let added = Command::new("rustup").args(["target", "add", target]).output();
+    let added = interruption::output(Command::new("rustup").args(["target", "add", target]));
     match added {
         Ok(output) if output.status.success() && installed() => Ok(()),
         Ok(output) => {

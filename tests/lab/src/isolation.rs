@@ -92,13 +92,14 @@ pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
 
 /// The same in another root file system, `system`, which is not changed: it lies under an overlay.
 pub fn run_in<S: AsRef<OsStr>>(system: Option<&Path>, arguments: &[S]) -> anyhow::Result<Ending> {
+    // First of all: what comes from now on is heard below.
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])?;
     let root = match permission()? {
         Permission::Root => true,
         Permission::UserNamespace => false,
         Permission::Refused(why) => bail!("the virtual studio needs namespaces, and they are refused: {why}"),
     };
     let directory = Directory::new()?;
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])?;
     let program = std::env::current_exe()?;
     let mut command = unshare(root);
     if let Some(system) = system {

@@ -70,7 +70,7 @@ pub fn remark(outcome: anyhow::Result<String>) -> Outcome {
 /// Runs `command` and returns what it printed. Errors: it failed; carries what it said.
 pub fn output(command: &mut Command) -> anyhow::Result<String> {
     let shown = format!("{command:?}");
-    let output = command.output().with_context(|| format!("running {shown}"))?;
+    let output = crate::interruption::output(command).with_context(|| format!("running {shown}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{shown} ended with {}: {}", output.status, said.trim());
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

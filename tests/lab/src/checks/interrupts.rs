@@ -16,11 +16,11 @@ use crate::wait::{self, SOON};
 const RUNS: [(&[&str], &str, Signal); 7] = [
     (&["test"], "cargo", Signal::TERM),
     (&["lab", "receive"], "cargo", Signal::INT),
-    (&["lab", "receive"], "unshare", Signal::TERM),
+    (&["lab", "receive"], "sleep", Signal::TERM),
     (&["lab", "receive"], "pipewire", Signal::HUP),
     (&["lab", "receive"], "gst-launch-1.0", Signal::KILL),
     (&["demo"], "wireloom-agent", Signal::INT),
-    (&["demo", "--keep"], "sleep", Signal::TERM),
+    (&["demo", "--keep"], "gst-launch-1.0", Signal::TERM),
 ];
 
 /// This very program, run in the studio as a person runs it and ended in the midst of what it does: by one signal to it
