@@ -15,6 +15,13 @@ pub(crate) struct Mark {
     pub frames: u32,
 }
 
+impl Mark {
+    /// With the number of packets of this size that fit before its timestamp in place of the sequence number.
+    fn counted_by_time(self) -> Self {
+        Self { sequence: (self.time.to_wire() / self.frames.max(1)) as u16, ..self }
+    }
+}
+
 /// What the sender's own count makes of a packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Judgement {
@@ -59,6 +66,8 @@ struct Current {
     /// The last packet before a restart, while another leg may lag behind.
     before: Option<Mark>,
     contradictions: u32,
+    /// Its sequence number stands still, against RFC 3550 §5.1: its timestamps are counted in its place.
+    stuck: bool,
 }
 
 impl Listening {
@@ -72,6 +81,14 @@ impl Listening {
 
     pub fn has_aliases(&self) -> bool {
         self.aliases.iter().any(Option::is_some)
+    }
+
+    /// The mark that a packet is judged by: its own sequence number, unless those of its sender stand still.
+    pub fn mark(&self, ssrc: Ssrc, sequence: u16, time: MediaTime, frames: u32) -> Mark {
+        let mark = Mark { sequence, time, frames };
+        let is_heard = |current: &&Current| current.ssrc == ssrc || self.aliases.contains(&Some(ssrc));
+        let stuck = self.current.as_ref().filter(is_heard).is_some_and(|current| current.stuck);
+        if stuck { mark.counted_by_time() } else { mark }
     }
 
     /// Packets contradict their own timestamps: the payload has not the format that was described.
@@ -105,6 +122,11 @@ impl Listening {
             current.slip(suspect, mark);
             return Judgement::Begins { again: true };
         }
+        if let Some((_, suspect)) = current.suspect.take_if(|(_, suspect)| stands_still(suspect, &mark)) {
+            current.stuck = true;
+            current.slip(suspect.counted_by_time(), mark.counted_by_time());
+            return Judgement::Begins { again: true };
+        }
         if silent {
             return self.adopt(now, leg, ssrc, mark, true);
         }
@@ -134,6 +156,7 @@ impl Listening {
             suspect: None,
             before: None,
             contradictions: 0,
+            stuck: false,
         });
         Judgement::Begins { again }
     }
@@ -186,4 +209,9 @@ impl Current {
 fn agrees_exactly(suspect: &Mark, mark: &Mark) -> bool {
     mark.sequence == suspect.sequence.wrapping_add(1)
         && i64::from(mark.time.since(suspect.time)) == i64::from(suspect.frames)
+}
+
+/// `mark` is the next packet after `suspect` by its timestamp, with the same sequence number.
+fn stands_still(suspect: &Mark, mark: &Mark) -> bool {
+    mark.sequence == suspect.sequence && i64::from(mark.time.since(suspect.time)) == i64::from(suspect.frames)
 }

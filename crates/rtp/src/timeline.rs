@@ -5,7 +5,7 @@ use wireloom_units::{Channels, MediaIndex, Rate, Samples, Ssrc};
 use crate::payload_types::PayloadTypes;
 use crate::pcm_watch::PcmWatch;
 use crate::ring::Ring;
-use crate::sender::{Judgement, Listening, Mark};
+use crate::sender::{Judgement, Listening};
 use crate::sequence::SequenceWindow;
 use crate::{CapacityError, Counters, Encoding, Jitter, LegCounters, Placement, RtpPacket, Window};
 
@@ -148,17 +148,19 @@ impl Timeline {
             self.counters.bad_payload_type += 1;
             return Placement::BadPayloadType;
         }
-        let mark = Mark { sequence: packet.sequence, time: packet.time, frames: frames.0 };
+        let mark = self.listening.mark(packet.ssrc, packet.sequence, packet.time, frames.0);
         let placed = match self.listening.judge(now, leg, packet.ssrc, mark, self.silence()) {
             Judgement::Continues => {
-                if self.window.note(now, leg, packet.sequence, &mut self.counters) {
+                if self.window.note(now, leg, mark.sequence, &mut self.counters) {
                     return Placement::Duplicate;
                 }
                 Placement::Placed
             }
             Judgement::Begins { again } => {
                 self.begin(again);
-                self.window.note(now, leg, packet.sequence, &mut self.counters);
+                // The count may have changed with it.
+                let mark = self.listening.mark(packet.ssrc, packet.sequence, packet.time, frames.0);
+                self.window.note(now, leg, mark.sequence, &mut self.counters);
                 if again { Placement::Restart } else { Placement::Placed }
             }
             Judgement::Echo => Placement::Placed,
