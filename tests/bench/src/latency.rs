@@ -67,7 +67,8 @@ impl Bench<'_> {
         let mut last = None;
         for milliseconds in [0, 1, 4].map(|more| shortest + more) {
             let source = StreamPlan::new(0);
-            let sink = rtp_sink(&source, self.computer, INTERFACE, quantum).replace("bench-0", "out");
+            let sink =
+                rtp_sink(&source, self.computer.address(), INTERFACE, quantum).replace("bench-0", "out");
             let modules = vec![
                 ("libpipewire-module-rtp-sink", sink),
                 ("libpipewire-module-rtp-source", rtp_source(&source, Some(milliseconds))),

@@ -1,5 +1,6 @@
 //! CPU time of a daemon that receives or sends so many streams: with our module, or with PipeWire's own.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -62,6 +63,9 @@ pub struct Measured {
 /// cable the kernel would carry every packet through the switch to all hosts, and count that as the sender's work.
 pub const WIRE: &str = "wire0";
 
+/// Our address there.
+pub const WIRE_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 78, 0, 1);
+
 /// Where measurements are made: a computer that sends, and one that is measured.
 pub struct Bench<'a> {
     /// The sender, also the studio's clock.
@@ -81,7 +85,7 @@ impl Bench<'_> {
         for end in [WIRE, "nowhere"] {
             self.computer.run("ip", ["link", "set", end, "up"])?;
         }
-        self.computer.run("ip", ["address", "add", "10.78.0.1/24", "dev", WIRE])?;
+        self.computer.run("ip", ["address", "add", &format!("{WIRE_ADDRESS}/24"), "dev", WIRE])?;
         Ok(())
     }
 
@@ -142,7 +146,7 @@ impl Bench<'_> {
         let modules = match (load.side, load.way) {
             (Side::Ours | Side::OursResampled, _) => vec![(MODULE, ours(load, &plans, page))],
             (Side::Theirs, Way::Transmit) => {
-                let arguments = plans.iter().map(|plan| rtp_sink(plan, self.computer, WIRE, load.quantum));
+                let arguments = plans.iter().map(|plan| rtp_sink(plan, WIRE_ADDRESS, WIRE, load.quantum));
                 arguments.map(|arguments| ("libpipewire-module-rtp-sink", arguments)).collect()
             }
             (Side::Theirs, Way::Receive) if self.platform.has_static_source() => {
@@ -259,13 +263,14 @@ fn announced_rtp_source(plan: &StreamPlan) -> String {
     )
 }
 
-/// PipeWire's sender of one stream, in packets of 1 ms.
-pub fn rtp_sink(plan: &StreamPlan, host: &Host, interface: &str, quantum: u32) -> String {
+/// PipeWire's sender of one stream, in packets of 1 ms. It leaves by the interface that has the address
+/// `from`; 0.3.65 makes nothing of `local.ifname` (seen: its packets crossed the studio's switch).
+pub fn rtp_sink(plan: &StreamPlan, from: Ipv4Addr, interface: &str, quantum: u32) -> String {
     format!(
         "{{ local.ifname = {interface} source.ip = {} destination.ip = {} destination.port = {PORT} net.ttl = 32 net.loop = true \
          sess.name = {} sess.min-ptime = 1 sess.max-ptime = 1 rtp.ptime = 1 sess.ts-offset = 0 \
          sess.latency.msec = {} {} stream.props = {} }}",
-        host.address(),
+        from,
         plan.address.ip(),
         plan.name(),
         quantum.div_ceil(FRAMES),
