@@ -34,6 +34,7 @@ mod reload;
 mod restarts;
 mod route_links;
 mod selftest;
+mod set_clock;
 mod silence;
 mod sound_card;
 mod stock;
@@ -93,6 +94,11 @@ pub const CHECKS: &[Check] = &[
         name: "offset-noise",
         about: "our follower is as calm as ptp4l's on the same cable",
         run: offset_noise::run,
+    },
+    Check {
+        name: "set-clock",
+        about: "the clock service does as wireloom clock says, and goes back",
+        run: set_clock::run,
     },
     Check { name: "ptp4l-clock", about: "a ptp4l follower chooses our leader", run: clock::leads_ptp4l },
     Check {
