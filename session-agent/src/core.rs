@@ -386,3 +386,6 @@ async fn rung(bell: Option<&Bell>) {
         None => std::future::pending().await,
     }
 }
+
+#[cfg(test)]
+mod tests;

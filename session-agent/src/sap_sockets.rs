@@ -67,6 +67,12 @@ impl SapSockets {
         Ok(Self { sockets, joined: BTreeSet::new() })
     }
 
+    /// Hears nothing.
+    #[cfg(test)]
+    pub const fn none() -> Self {
+        Self { sockets: Vec::new(), joined: BTreeSet::new() }
+    }
+
     /// Makes `interfaces` the ones on which announcements are heard; answers those where joining failed.
     pub fn join(&mut self, interfaces: &[InterfaceFacts]) -> BTreeSet<u32> {
         let wanted: BTreeSet<u32> = interfaces.iter().map(|facts| facts.index).collect();
