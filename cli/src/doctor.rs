@@ -1,7 +1,8 @@
 //! `wireloom doctor`: looks at this computer for what keeps sound from coming, and says what to change.
 //!
-//! Knows the agent by its bus and the computer by `/proc`, `/sys` and `/run`; asks nobody else and changes nothing.
+//! Knows the agent by its bus and the computer by `/proc`, `/sys`, `/run` and `nft`; asks nobody else and changes nothing.
 
+mod filter;
 mod machine;
 mod network;
 mod ports;
@@ -73,7 +74,7 @@ impl Doctor {
         let snapshot = snapshot.unwrap_or_default();
         findings.extend(services::pipewire(&root, &processes, &snapshot));
         findings.extend(services::clock(&root, &processes, &snapshot));
-        findings.extend(network::look(&root, &snapshot));
+        findings.extend(network::look(&root, &snapshot, &filter::read()));
         findings.extend(ports::look(&root, &processes));
         findings.extend(machine::look(&root, &processes));
         let failed = findings.iter().filter(|finding| finding.verdict == "failed").count();

@@ -39,6 +39,8 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Studio, "gstreamer1.0-tools", "a sender and receiver that we did not write"),
     package(Use::Studio, "gstreamer1.0-plugins-base", "... its raw audio parser"),
     package(Use::Studio, "gstreamer1.0-plugins-good", "... its RTP and UDP elements"),
+    package(Use::Test, "nftables", "rules of a packet filter, which `wireloom doctor` has to find"),
+    package(Use::Test, "iptables", "... and those that are made by its older command"),
     package(Use::Test, "wireplumber", "the session manager that nodes must get along with"),
     package(Use::Studio, "dbus-daemon", "a private session bus for the agent"),
     package(Use::Test, "pipewire-pulse", "the sound server that applications of the desktop see"),

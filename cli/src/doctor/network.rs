@@ -3,6 +3,7 @@
 use wireloom_dbus::Snapshot;
 
 use super::Finding;
+use super::filter::{self, Ruleset};
 use super::root::Root;
 
 /// `IFF_UP` and `IFF_MULTICAST` (linux/if.h).
@@ -19,7 +20,7 @@ struct Interface {
     phc: Option<String>,
 }
 
-pub fn look(root: &Root, snapshot: &Snapshot) -> Vec<Finding> {
+pub fn look(root: &Root, snapshot: &Snapshot, ruleset: &Ruleset) -> Vec<Finding> {
     let all = interfaces(root);
     let mut findings = vec![usable(&all, snapshot)];
     let used: Vec<&Interface> = all
@@ -35,7 +36,8 @@ pub fn look(root: &Root, snapshot: &Snapshot) -> Vec<Finding> {
     findings.extend(reverse_path(root, &used));
     findings.extend(used.iter().map(|interface| querier(root, &interface.name)));
     findings.extend(bridges(root));
-    findings.push(firewall(root));
+    let interface = used.first().map_or("eth0", |interface| interface.name.as_str());
+    findings.push(filter::look(root, ruleset, interface));
     findings
 }
 
@@ -182,31 +184,4 @@ fn bridges(root: &Root) -> Vec<Finding> {
         .advise(format!("echo 1 > /sys/class/net/{name}/bridge/multicast_querier (as root)"))
     };
     deaf.map(finding).collect()
-}
-
-fn firewall(root: &Root) -> Finding {
-    let modules = root.text("proc/modules").unwrap_or_default();
-    let loaded = |name: &str| modules.lines().any(|line| line.split_whitespace().next() == Some(name));
-    let tables = root.text("proc/net/ip_tables_names");
-    let advice = "let in UDP 319, 320, 5004, 9875 and 5353, TCP 8854, and IGMP";
-    match tables.as_deref().map(str::trim) {
-        Some(names) if !names.is_empty() => {
-            let names = names.split_whitespace().collect::<Vec<_>>().join(", ");
-            Finding::warning(
-                "firewall",
-                format!("iptables has tables ({names}); their rules may drop packets."),
-            )
-            .advise(advice)
-        }
-        None if loaded("ip_tables") => {
-            Finding::unknown("firewall", "iptables is loaded; its tables can be read by root only.")
-                .advise(advice)
-        }
-        _ if loaded("nf_tables") => Finding::unknown(
-            "firewall",
-            "nftables is loaded; its rules can be read by root only: nft list ruleset.",
-        )
-        .advise(advice),
-        _ => Finding::ok("firewall", "No packet filter is loaded as a module."),
-    }
 }

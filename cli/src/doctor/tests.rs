@@ -1,17 +1,20 @@
 //! The doctor at made-up computers, one fault at a time.
 
+use std::cell::RefCell;
 use std::path::Path;
 
 use wireloom_dbus::{ClockInfo, InterfaceInfo, Snapshot, StreamInfo};
 
+use super::filter::Ruleset;
 use super::*;
 
 /// A healthy computer in a folder.
-struct Computer(tempfile::TempDir);
+struct Computer(tempfile::TempDir, RefCell<Ruleset>);
 
 impl Computer {
     fn new() -> Self {
-        let computer = Self(tempfile::tempdir().expect("a folder"));
+        let rules = Ruleset::Read(serde_json::json!({ "nftables": [] }));
+        let computer = Self(tempfile::tempdir().expect("a folder"), RefCell::new(rules));
         for (file, text) in [
             ("sys/class/net/eth0/flags", "0x1003"),
             ("sys/class/net/eth0/type", "1"),
@@ -71,7 +74,7 @@ impl Computer {
         let processes = processes::read(&root);
         let mut findings = services::pipewire(&root, &processes, snapshot);
         findings.extend(services::clock(&root, &processes, snapshot));
-        findings.extend(network::look(&root, snapshot));
+        findings.extend(network::look(&root, snapshot, &self.1.borrow()));
         findings.extend(ports::look(&root, &processes));
         findings.extend(machine::look(&root, &processes));
         let odd = findings.into_iter().filter(|finding| finding.verdict != "ok");
@@ -111,7 +114,7 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
     type Fault = fn(&Computer, &mut Snapshot);
     let socket =
         "   1: 00000000:138C 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 4711 2\n";
-    let faults: [(&str, Fault); 21] = [
+    let faults: [(&str, Fault); 23] = [
         ("interfaces failed", |c, s| {
             c.write("sys/class/net/eth0/carrier", "0");
             s.interfaces.clear();
@@ -137,7 +140,12 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
         ("querier unknown", |c, _| c.write("proc/net/igmp", "I D : C Q\n2 eth0 : 3 V3\n")),
         ("bridge warning", |c, _| c.write("sys/class/net/br0/bridge/multicast_snooping", "1")),
         ("firewall warning", |c, _| c.write("proc/net/ip_tables_names", "filter\nnat\n")),
-        ("firewall unknown", |c, _| c.write("proc/modules", "nf_tables 1 0 - Live 0x0\n")),
+        ("firewall unknown", |c, _| *c.1.borrow_mut() = Ruleset::NoTool),
+        ("firewall unknown", |c, _| {
+            c.write("proc/modules", "nf_tables 1 0 - Live 0x0\n");
+            *c.1.borrow_mut() = Ruleset::NoTool;
+        }),
+        ("firewall unknown", |c, _| *c.1.borrow_mut() = Ruleset::Refused("not permitted".into())),
         ("real-time warning", |c, _| c.write("proc/7/task/9/stat", &stat("data) 1 (loop", 0))),
         ("memory warning", |c, _| {
             c.write(

@@ -5,6 +5,7 @@ mod connect;
 mod crowd;
 mod desktop;
 mod discovery;
+mod doctor;
 mod drop_in;
 mod drop_in_guard;
 mod graph;
@@ -247,6 +248,11 @@ pub const CHECKS: &[Check] = &[
         name: "selftest",
         about: "a computer hears every sample of its own network stack, and says how late",
         run: selftest::run,
+    },
+    Check {
+        name: "doctor",
+        about: "each fault of a computer is found, with what to change, and nothing else is",
+        run: doctor::run,
     },
     Check { name: "why", about: "each fault that silences a stream is said for what it is", run: why::run },
     Check {

@@ -142,13 +142,24 @@ pub fn noise(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
 
 /// Takes a UDP port for itself, as a careless program does; waits until it has it.
 pub fn occupier(host: &Host, port: u16) -> anyhow::Result<Process> {
+    bound(host, port, "reuse=false")
+}
+
+/// Takes a UDP port that it shares with others who do; waits until it has it.
+pub fn sharer(host: &Host, port: u16) -> anyhow::Result<Process> {
+    bound(host, port, "reuse=true")
+}
+
+fn bound(host: &Host, port: u16, reuse: &str) -> anyhow::Result<Process> {
+    let sockets = || -> anyhow::Result<usize> {
+        Ok(host.run("cat", ["/proc/self/net/udp"])?.matches(&format!(":{port:04X} ")).count())
+    };
+    let before = sockets()?;
     let argument = format!("port={port}");
-    let mut process =
-        host.spawn("gst-launch-1.0", ["-q", "udpsrc", &argument, "reuse=false", "!", "fakesink"])?;
+    let mut process = host.spawn("gst-launch-1.0", ["-q", "udpsrc", &argument, reuse, "!", "fakesink"])?;
     wait::until(&format!("UDP port {port} being taken"), SOON, || {
         process.is_alive()?;
-        let sockets = host.run("cat", ["/proc/self/net/udp"])?;
-        Ok(sockets.contains(&format!(":{port:04X} ")).then_some(()))
+        Ok((sockets()? > before).then_some(()))
     })?;
     Ok(process)
 }
