@@ -116,7 +116,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     pipewire_thread::start(graph_sender, ops_receiver).context("starting the PipeWire thread")?;
     let (mut executors, told) = executor::Executors::new();
     let (controlled, plan) = watch::channel(oat::Plan::default());
-    tokio::spawn(oat::control(executors.add(wireloom_wanted::Protocol::Oat), plan));
+    tokio::spawn(oat::control(oat::Http, executors.add(wireloom_wanted::Protocol::Oat), plan));
     let (worlds, world_receiver) = watch::channel(world);
     let (session_sender, sessions) = mpsc::channel(256);
 

@@ -169,6 +169,10 @@ impl Model {
 
     /// The network interfaces of this computer, all of them.
     pub fn handle_interfaces(&mut self, now: Now, interfaces: Vec<InterfaceFacts>) {
+        let addresses = |interfaces: &[InterfaceFacts]| -> BTreeSet<IpAddr> {
+            interfaces.iter().flat_map(|facts| &facts.addresses).map(|(address, _)| *address).collect()
+        };
+        let moved = addresses(&self.interfaces) != addresses(&interfaces);
         let before: BTreeSet<u32> = self.joined().iter().map(|facts| facts.index).collect();
         self.interfaces = interfaces;
         let after: BTreeSet<u32> = self.joined().iter().map(|facts| facts.index).collect();
@@ -177,6 +181,9 @@ impl Model {
         }
         self.received.retain(|index, _| self.interfaces.iter().any(|facts| facts.index == *index));
         self.tell_own();
+        if moved {
+            self.compare_heard(now); // what was sent to others may be sent to us, and the other way round
+        }
     }
 
     /// Whether the announcement groups should be left and joined again; asks once.

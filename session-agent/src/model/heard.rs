@@ -94,7 +94,7 @@ impl Model {
     }
 
     /// Events were lost: takes over everything that the listener knows.
-    fn compare_heard(&mut self, now: Now) {
+    pub(super) fn compare_heard(&mut self, now: Now) {
         let entries: Vec<_> = self.listener.streams().map(|heard| heard.id).collect();
         let unreadable: Vec<_> = self.listener.unreadable().map(|unreadable| unreadable.id).collect();
         let gone: Vec<_> = self

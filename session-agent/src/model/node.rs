@@ -30,6 +30,12 @@ pub fn of_stream(
     if let Delivery::SipOffer(_) = stream.delivery {
         return Err("It is offered by SIP, which this version cannot do.".to_owned());
     }
+    if let (Delivery::Unicast, None, Some(leg)) = (stream.delivery, &asked, stream.legs.first()) {
+        let ours = |facts: &InterfaceFacts| facts.addresses.iter().any(|(own, _)| *own == leg.address);
+        if !interfaces.iter().any(ours) {
+            return Err(format!("It is in use by {}, the one host that it is sent to.", leg.address));
+        }
+    }
     let channels = usize::from(stream.channels.count());
     let unnamed = match protocol(stream) {
         Protocol::Oat => crate::oat::labels(stream),

@@ -2,6 +2,7 @@
 
 mod crowd;
 mod devices;
+mod executor;
 mod oat;
 mod offered;
 mod ravenna;

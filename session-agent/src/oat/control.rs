@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
+use hyper::body::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info};
-use wireloom_oat::control::{self, AnswerError, Code, InputState, InputStatus, Request, Side, Source};
+use wireloom_oat::control::{self, AnswerError, Call, Code, InputState, InputStatus, Request, Side, Source};
 use wireloom_route::{Outcome, Takes};
 use wireloom_units::{Channels, Samples};
 use wireloom_wanted::{Encoding, Media, Protocol};
@@ -37,13 +38,34 @@ pub struct Plan {
     pub streams: BTreeMap<SocketAddrV4, String>,
 }
 
-/// Controls the devices of `plan` until the agent ends.
-pub async fn run(mut link: Link, mut plan: watch::Receiver<Plan>) {
+/// What carries requests to devices.
+pub trait Carrier: Clone + Send + Sync + 'static {
+    /// Asks the device at `address`: status and body, or in words why there is no answer.
+    fn ask(
+        &self,
+        address: SocketAddrV4,
+        call: Call,
+    ) -> impl Future<Output = Result<(u16, Bytes), String>> + Send;
+}
+
+/// A network.
+#[derive(Debug, Clone, Copy)]
+pub struct Http;
+
+impl Carrier for Http {
+    async fn ask(&self, address: SocketAddrV4, call: Call) -> Result<(u16, Bytes), String> {
+        http::call(address, &call).await.map_err(|error| error.to_string())
+    }
+}
+
+/// Controls the devices of `plan` by `carrier` until the agent ends.
+pub async fn run(carrier: impl Carrier, mut link: Link, mut plan: watch::Receiver<Plan>) {
     let (owner_sender, mut owners) = mpsc::channel(256);
     let mut attended: BTreeMap<String, Attended> = BTreeMap::new();
     let mut owner_of: BTreeMap<String, String> = BTreeMap::new();
     loop {
         tokio::select! {
+            biased; // whose input it is, is known before there is an order for it
             changed = plan.changed() => {
                 if changed.is_err() {
                     return;
@@ -52,8 +74,8 @@ pub async fn run(mut link: Link, mut plan: watch::Receiver<Plan>) {
                 let (told, owners) = (&link.told, &owner_sender);
                 follow(&mut attended, &wanted, |device, address, orders| {
                     let plan = plan.clone();
-                    let (told, owners) = (told.clone(), owners.clone());
-                    Attendant { device, address, told, plan, owners, inputs: BTreeMap::new(), missed: false }.run(orders)
+                    let (carrier, told, owners) = (carrier.clone(), told.clone(), owners.clone());
+                    Attendant { carrier, device, address, told, plan, owners, inputs: BTreeMap::new(), missed: false }.run(orders)
                 });
                 let gone = owner_of.iter().filter(|(_, device)| !attended.contains_key(*device));
                 let gone: Vec<_> = gone.map(|(receiver, _)| receiver.clone()).collect();
@@ -105,7 +127,8 @@ fn follow<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// Follows one device.
-struct Attendant {
+struct Attendant<C> {
+    carrier: C,
     device: String,
     address: SocketAddrV4,
     told: mpsc::Sender<Told>,
@@ -125,21 +148,25 @@ struct Input {
     plays: Option<Vec<Playing>>,
 }
 
-impl Attendant {
+impl<C: Carrier> Attendant<C> {
     async fn run(mut self, mut orders: mpsc::Receiver<Order>) {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut looks, mut silent) = (0_u32, 0);
         loop {
             let result = tokio::select! {
+                biased;
                 order = orders.recv() => {
                     let Some(order) = order else { return };
                     self.carry_out(order).await;
                     self.look(true).await
                 }
                 _ = look.tick() => {
-                    let list = looks % LIST_EVERY == 0 || self.inputs.is_empty() && silent == 0;
+                    let list = looks % LIST_EVERY == 0;
                     looks = looks.wrapping_add(1);
+                    if !list && self.inputs.is_empty() {
+                        continue; // it has none, or it is no device of OAT at all: whoever it is, we are no burden
+                    }
                     match if list { self.list().await } else { Ok(()) } {
                         Ok(()) => self.look(false).await,
                         Err(why) => Err(why),
@@ -246,8 +273,8 @@ impl Attendant {
         }
     }
 
-    async fn ask(&self, request: &Request) -> Result<(u16, hyper::body::Bytes), String> {
-        http::call(self.address, &request.call()).await.map_err(|error| error.to_string())
+    async fn ask(&self, request: &Request) -> Result<(u16, Bytes), String> {
+        self.carrier.ask(self.address, request.call()).await
     }
 }
 

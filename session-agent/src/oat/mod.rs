@@ -13,7 +13,9 @@ mod sockets;
 mod subscriptions;
 
 pub use announced::{Ask, ask, device_key, is_oat, labels, oat_device, tokens};
-pub use control::{Plan, run as control};
+#[cfg(test)]
+pub use control::Carrier;
+pub use control::{Http, Plan, run as control};
 pub use questions::{Question, Questions};
 pub use sockets::{Datagram, Sockets};
 pub use subscriptions::{Outgoing, Subscriptions, Wanted};

@@ -281,3 +281,25 @@ fn streams_of_oat_have_room_for_the_bursts_of_their_senders() {
     assert_eq!(classes(200), (288, 200));
     assert_eq!(classes(960), (960, 960));
 }
+
+#[test]
+fn what_is_sent_to_another_host_is_in_use_there_until_its_address_is_ours() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.hear(&sdp(4711, 21, "Stage", 1).replace("239.69.1.1/32", "192.0.2.99"));
+    assert!(bench.nodes().is_empty());
+    let world = bench.model.refresh_world(bench.now);
+    let stream = world.streams.values().next().expect("an object");
+    assert!(stream.condition.text.contains("in use by 192.0.2.99"), "{:?}", stream.condition);
+    let facts = InterfaceFacts {
+        name: "eth0".into(),
+        index: 2,
+        up: true,
+        multicast: true,
+        addresses: vec![(IpAddr::from([192, 0, 2, 99]), 24)],
+        ..InterfaceFacts::default()
+    };
+    bench.model.handle_interfaces(bench.now, vec![facts]);
+    bench.settle();
+    assert_eq!(bench.nodes()[0].1.legs[0].address, IpAddr::from([192, 0, 2, 99]));
+}
