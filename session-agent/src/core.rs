@@ -188,7 +188,7 @@ impl Driver {
                 self.switch_off();
             }
             if heard {
-                self.rest_until = self.after_rest(begun);
+                self.rest_until = after_rest(begun, self.clock.now().mono);
             }
             tokio::task::yield_now().await; // whatever comes so fast that we never wait: the bus has its turn
         }
@@ -196,12 +196,6 @@ impl Driver {
             self.states.write(saved);
         }
         self.ravenna.stop().await;
-    }
-
-    /// When the core may do again what it began at `begun` and ended now.
-    fn after_rest(&self, begun: Nanos) -> Nanos {
-        let ended = self.clock.now().mono;
-        ended.plus(Nanos(ended.since(begun).0.saturating_mul(REST)).min(LONGEST_REST))
     }
 
     fn due(&self) -> Nanos {
@@ -284,7 +278,7 @@ impl Driver {
     fn publish(&mut self, now: Now, ends: &Ends) -> u64 {
         (self.world_at, self.world_due) = (now.mono, None);
         let world = self.model.refresh_world(now);
-        self.world_from = self.after_rest(now.mono);
+        self.world_from = after_rest(now.mono, self.clock.now().mono);
         journal::tell(&ends.worlds.borrow(), &world);
         let serial = world.serial;
         ends.worlds.send_replace(world);
@@ -374,6 +368,11 @@ fn essence(facts: &ClockFacts) -> Vec<String> {
     };
     let traceable = facts.traceable_domains.iter().map(|domain| format!("domain {domain} is traceable"));
     facts.lines.iter().map(text).chain(traceable).collect()
+}
+
+/// When the core may do again what it began at `begun` and ended at `ended`.
+fn after_rest(begun: Nanos, ended: Nanos) -> Nanos {
+    ended.plus(Nanos(ended.since(begun).0.saturating_mul(REST)).min(LONGEST_REST))
 }
 
 async fn rung(bell: Option<&Bell>) {

@@ -27,11 +27,7 @@ pub fn run(full: bool) -> anyhow::Result<()> {
         steps.command_showing(
             "tests of the workspace",
             &mut cargo(&["test", "--locked", "--workspace", "--no-fail-fast"]),
-            |line| {
-                ["test result: ", "     Running ", "   Doc-tests "]
-                    .iter()
-                    .any(|start| line.starts_with(start))
-            },
+            tells_of_tests(),
         );
     }
     if full {
@@ -63,9 +59,47 @@ pub fn run(full: bool) -> anyhow::Result<()> {
     steps.finish()
 }
 
+/// Which lines of the tests' output are shown: what ran, how it ended, and what a test that failed said first; the last
+/// lines of the whole may be far behind it.
+fn tells_of_tests() -> impl Fn(&str) -> bool {
+    let more = std::cell::Cell::new(0_u32);
+    move |line| {
+        if line.contains("panicked at") || line.ends_with("... FAILED") {
+            more.set(4);
+        }
+        let follows = more.get() > 0;
+        more.set(more.get().saturating_sub(1));
+        follows
+            || ["test result: ", "     Running ", "   Doc-tests "].iter().any(|start| line.starts_with(start))
+    }
+}
+
 fn check(outcome: anyhow::Result<usize>, what: &str) -> Outcome {
     match outcome {
         Ok(count) => Outcome::Passed(format!("{count} {what}")),
         Err(error) => Outcome::Failed(format!("{error:#}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_test_said_is_shown() {
+        let shown = tells_of_tests();
+        let output = "     Running a\ntest b ... ok\nnoise\nthread 'b' panicked at c.rs:1:2:\nleft: 1\nright: 2\n\nnoise\ntest result: x";
+        let lines: Vec<_> = output.lines().filter(|line| shown(line)).collect();
+        assert_eq!(
+            lines,
+            [
+                "     Running a",
+                "thread 'b' panicked at c.rs:1:2:",
+                "left: 1",
+                "right: 2",
+                "",
+                "test result: x"
+            ]
+        );
     }
 }

@@ -8,7 +8,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -100,7 +100,7 @@ pub fn run_in<S: AsRef<OsStr>>(system: Option<&Path>, arguments: &[S]) -> anyhow
         Permission::Refused(why) => bail!("the virtual studio needs namespaces, and they are refused: {why}"),
     };
     let directory = Directory::new()?;
-    let program = std::env::current_exe()?;
+    let program = this_program(&directory.path)?;
     let mut command = unshare(root);
     if let Some(system) = system {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
@@ -152,6 +152,18 @@ pub(crate) fn enter() -> anyhow::Result<PathBuf> {
         std::process::exit(130);
     })?;
     Ok(path)
+}
+
+/// The file of this program; a copy in `directory` if it is gone, as after a build that made it anew.
+fn this_program(directory: &Path) -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?;
+    if program.exists() {
+        return Ok(program);
+    }
+    let copy = directory.join("program");
+    std::fs::copy("/proc/self/exe", &copy).context("copying this program, whose file is gone")?;
+    std::fs::set_permissions(&copy, std::fs::Permissions::from_mode(0o755))?;
+    Ok(copy)
 }
 
 fn unshare(root: bool) -> Command {
