@@ -1,11 +1,14 @@
 //! Who gets a node, and where it shows itself.
 
+use std::collections::BTreeSet;
+
 use wireloom_wanted::Show as Class;
 
 use super::Model;
 use crate::settings::Show;
 
-/// Under `auto`, so many nodes at most are devices of the desktop (DESIGN section 5).
+/// Under `auto`, so many nodes at most are devices of the desktop; with more, those only that are pinned, linked or
+/// wished (DESIGN section 5).
 const DESKTOP_NODES: usize = 16;
 
 impl Model {
@@ -46,16 +49,18 @@ impl Model {
             let nodes = self.streams.values().filter(|s| s.shown && s.is_transmit() == transmit).count();
             let others = if transmit { self.graph.sinks } else { self.graph.sources };
             let ready = self.graph_ready();
+            let wished: BTreeSet<String> =
+                self.streams.keys().filter(|id| self.is_wished(id)).cloned().collect();
             for (id, stream) in
                 self.streams.iter_mut().filter(|(_, s)| s.shown && s.is_transmit() == transmit)
             {
                 let saved = self.saved.streams.get(id);
                 let own = saved.and_then(|saved| Show::parse(&saved.show));
-                let pinned = saved.is_some_and(|saved| saved.pinned);
+                let kept = saved.is_some_and(|saved| saved.pinned) || wished.contains(id);
                 let class = match own.unwrap_or(self.settings.show) {
                     Show::Desktop => Class::Desktop,
                     Show::Patchbay => Class::Patchbay,
-                    Show::Auto if others > 0 && (nodes <= DESKTOP_NODES || pinned) => Class::Desktop,
+                    Show::Auto if others > 0 && (nodes <= DESKTOP_NODES || kept) => Class::Desktop,
                     Show::Auto => Class::Patchbay,
                 };
                 if ready && stream.links() == 0 {

@@ -211,6 +211,59 @@ fn nodes_are_devices_of_the_desktop_only_beside_real_ones_and_never_change_while
     assert_eq!(bench.nodes()[0].1.show, Show::Patchbay, "linked");
     bench.state(&id, 0, "idle");
     assert_eq!(bench.nodes()[0].1.show, Show::Desktop);
+    bench.event(GraphEvent::Devices { sources: 0, sinks: 1 });
+    bench.settle();
+    assert_eq!(bench.nodes()[0].1.show, Show::Patchbay, "no other device of its direction");
+}
+
+#[test]
+fn of_more_than_sixteen_nodes_only_pinned_and_wished_ones_are_devices_of_the_desktop() {
+    use crate::model::GraphObject;
+    use crate::request::{Connection, RouteAsk};
+    use wireloom_wanted::Show;
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.event(GraphEvent::Devices { sources: 1, sinks: 0 });
+    let hear = |bench: &mut Bench, number: u8| {
+        bench.hear(&sdp(5000 + u32::from(number), 21, &format!("Stream {number}"), number));
+    };
+    let desktop = |bench: &Bench| -> Vec<String> {
+        let mut names: Vec<String> = bench
+            .nodes()
+            .into_iter()
+            .filter(|(_, node)| node.show == Show::Desktop)
+            .map(|(_, node)| node.text.name)
+            .collect();
+        names.sort();
+        names
+    };
+    (1..=16).for_each(|number| hear(&mut bench, number));
+    assert_eq!(desktop(&bench).len(), 16);
+    let id = |bench: &Bench, name: &str| {
+        let node = bench.nodes().into_iter().find(|(_, node)| node.text.name == name).expect("has a node");
+        node.0.trim_end_matches(".tx").to_owned()
+    };
+    let (linked, pinned, wished) = (id(&bench, "Stream 3"), id(&bench, "Stream 5"), id(&bench, "Stream 7"));
+    bench.state(&format!("{linked}.tx"), 1, "running");
+    bench
+        .model
+        .handle_ask(bench.now, Ask::SetStream { id: pinned, setting: StreamSetting::Pinned(true) })
+        .expect("can be pinned");
+    for object in [
+        GraphObject::Node { id: 10, name: "Recorder".into(), class: String::new() },
+        GraphObject::Port { id: 11, node: 10, output: false, index: 0, audio: true },
+        GraphObject::Listed,
+    ] {
+        bench.event(GraphEvent::Object(object));
+    }
+    let connections = vec![Connection { source: wished, sink: "Recorder".into(), map: vec![(0, 0)] }];
+    let wish = Ask::Route(RouteAsk::Connect { connections, dry_run: false });
+    bench.model.handle_ask(bench.now, wish).expect("can be wished");
+    bench.settle();
+    hear(&mut bench, 17);
+    assert_eq!(desktop(&bench), ["Stream 3", "Stream 5", "Stream 7"]);
+    bench.state(&format!("{linked}.tx"), 0, "idle");
+    assert_eq!(desktop(&bench), ["Stream 5", "Stream 7"], "nobody uses it any more");
 }
 
 #[test]
