@@ -1,6 +1,7 @@
 //! `wireloom doctor`: looks at this computer for what keeps sound from coming, and says what to change.
 //!
-//! Knows the agent by its bus and the computer by `/proc`, `/sys`, `/run` and `nft`; asks nobody else and changes nothing.
+//! Knows the agent by its bus and the computer by `/proc`, `/sys`, `/run` and `nft`; asks nobody else and changes
+//! nothing.
 
 mod filter;
 mod machine;

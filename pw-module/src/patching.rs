@@ -99,8 +99,8 @@ impl Patching {
     }
 
     /// Takes note of what became of virtual links. Their ports are looked at now, not when it happened: what came along
-    /// with it, a node that was taken away or a program that ended, has been seen to in the meantime. To be called before
-    /// nodes that went are made again.
+    /// with it, a node that was taken away or a program that ended, has been seen to in the meantime. To be called
+    /// before nodes that went are made again.
     pub(crate) fn hear(&mut self, now: Instant, patch: &Patch) {
         for event in patch.take_events() {
             match event {

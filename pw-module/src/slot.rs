@@ -74,8 +74,8 @@ struct Open {
 }
 
 impl Slot {
-    /// Makes the node `id`, which belongs to the Device object with the global id `device`. Errors are in words, for the
-    /// user.
+    /// Makes the node `id`, which belongs to the Device object with the global id `device`. Errors are in words, for
+    /// the user.
     pub(crate) fn new(
         id: &str,
         wanted: Node,

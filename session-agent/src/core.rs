@@ -39,7 +39,8 @@ const WORLD_EVERY: Nanos = Nanos::from_millis(50);
 /// What nobody is told of, such as when an announcement was heard last, is at most so old.
 const WORLD_AGE: Nanos = Nanos::from_secs(1);
 /// After its work the core rests for so many times as long before it listens to the network and the graph again:
-/// whoever floods us gets a third of our time, and those who ask on the bus the rest. What comes meanwhile is one batch.
+/// whoever floods us gets a third of our time, and those who ask on the bus the rest. What comes meanwhile is one
+/// batch.
 const REST: u64 = 2;
 /// But never longer, so that an announcement is soon a node.
 const LONGEST_REST: Nanos = Nanos::from_millis(200);

@@ -55,7 +55,8 @@ impl DropIn {
     }
 }
 
-/// Whether somebody restarted PipeWire in order, as far as systemd knows: it counts the restarts that it made by itself.
+/// Whether somebody restarted PipeWire in order, as far as systemd knows: it counts the restarts that it made by
+/// itself.
 pub async fn is_restarted_in_order() -> bool {
     let mut command = tokio::process::Command::new("systemctl");
     command.args([

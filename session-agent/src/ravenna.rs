@@ -1,5 +1,5 @@
-//! RAVENNA: sessions that DNS-SD names and RTSP describes, and our own published the same way. Devices of OpenAudioTools
-//! that DNS-SD names are found beside them, by the same responder.
+//! RAVENNA: sessions that DNS-SD names and RTSP describes, and our own published the same way. Devices of
+//! OpenAudioTools that DNS-SD names are found beside them, by the same responder.
 //!
 //! Tasks of their own, which hear by a [`Plan`] what the core wants and tell it by [`Event`]s what they found.
 
@@ -49,7 +49,8 @@ pub enum Event {
     Announced { server: IpAddr, text: Vec<u8> },
     /// The session was withdrawn, its server does not know it, or it has not answered for long.
     Lost { session: String },
-    /// A device of OAT can be controlled there. `name` is what DNS-SD calls the service, `host` where it says that it is.
+    /// A device of OAT can be controlled there. `name` is what DNS-SD calls the service, `host` where it says that it
+    /// is.
     Control { name: String, host: String, address: SocketAddrV4 },
     /// It was withdrawn.
     ControlLost { name: String },

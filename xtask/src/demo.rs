@@ -1,6 +1,7 @@
-//! `cargo xtask demo`: a network that exists only for this, with a clock that is 80 ppm off, streams of a sender that we
-//! did not write, announced by SAP, heard by the agent, nodes in PipeWire, recorded there by an ordinary client; then
-//! the recording against what was sent. Beside them two devices, of which one plays the other because pw-link drew it.
+//! `cargo xtask demo`: a network that exists only for this, with a clock that is 80 ppm off, streams of a sender that
+//! we did not write, announced by SAP, heard by the agent, nodes in PipeWire, recorded there by an ordinary client;
+//! then the recording against what was sent. Beside them two devices, of which one plays the other because pw-link drew
+//! it.
 
 mod devices;
 

@@ -71,8 +71,8 @@ enum Task {
         /// Prints the names and what they are about.
         #[arg(long)]
         list: bool,
-        /// Runs them with the PipeWire of the next Debian release (as root; makes its root file system); without names, those
-        /// that it could break.
+        /// Runs them with the PipeWire of the next Debian release (as root; makes its root file system); without names,
+        /// those that it could break.
         #[arg(long, conflicts_with = "list")]
         next_release: bool,
         /// Takes minutes where that shows more, as `test --full` does.

@@ -117,7 +117,8 @@ pub enum Decision {
 
 /// Decides for a port that heard `heard` at best, while all ports together heard `best`.
 ///
-/// `own` is this clock's data; `waiting` says that the port is LISTENING and its announce receipt timeout has not passed.
+/// `own` is this clock's data; `waiting` says that the port is LISTENING and its announce receipt timeout has not
+/// passed.
 pub fn decide(own: &DataSet, heard: Option<&DataSet>, best: Option<&DataSet>, waiting: bool) -> Decision {
     if heard.is_none() && waiting {
         return Decision::Listening;

@@ -7,7 +7,8 @@ use crate::v2::ClockQuality;
 /// Whether this clock may become grandmaster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Lead {
-    /// Slave-only (class 255): listens when there is nobody to follow. The default; a laptop must not take over a venue.
+    /// Slave-only (class 255): listens when there is nobody to follow. The default; a laptop must not take over a
+    /// venue.
     #[default]
     Never,
     /// Leads only when nobody else does: priority1 250, class 248.

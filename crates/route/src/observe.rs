@@ -10,8 +10,8 @@ use crate::{Answer, Change, DeviceId, Engine, Pair, Port, Source, Takes, Target}
 
 impl Engine {
     /// What the receiver `id` plays now, all of it: input channel, source, and whether audio arrives. To be told after
-    /// the device appeared or restarted, after a change of it failed, and whenever it changes, in the order in which the device was read: what is told
-    /// after an answer was read after it.
+    /// the device appeared or restarted, after a change of it failed, and whenever it changes, in the order in which
+    /// the device was read: what is told after an answer was read after it.
     ///
     /// An input that somebody else changed is theirs: the wish is withdrawn, not fought for.
     pub fn handle_subscriptions(&mut self, now: Nanos, id: &DeviceId, inputs: Vec<(u16, Source, bool)>) {

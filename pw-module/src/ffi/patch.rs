@@ -75,8 +75,8 @@ pub(crate) struct Patch {
 }
 
 impl Patch {
-    /// `judge` says what a link between two of our ports is to be. `asked` is told that a client draws a virtual link, and
-    /// whether that client may meddle with the receiving node; it answers how the link looks, or why there is none.
+    /// `judge` says what a link between two of our ports is to be. `asked` is told that a client draws a virtual link,
+    /// and whether that client may meddle with the receiving node; it answers how the link looks, or why there is none.
     /// `bell` is signalled when there are events. `None`: PipeWire has no work queue.
     pub(crate) fn new(
         context: &Context,
@@ -268,8 +268,8 @@ impl Patch {
         Some(pending.swap_remove(place))
     }
 
-    /// A global was registered. If it is that of a pending link, its creator, who is bound to it by now and may wait for
-    /// no more than the end of its request, is answered at once.
+    /// A global was registered. If it is that of a pending link, its creator, who is bound to it by now and may wait
+    /// for no more than the end of its request, is answered at once.
     fn answer_creator(&self, global: *mut pw::pw_global) {
         // SAFETY: pending links are alive: they leave the list when they go.
         let is_its = |p: &&Pending| unsafe { pw::pw_impl_link_get_global(p.link) } == global;
@@ -383,8 +383,8 @@ fn resources(link: NonNull<pw::pw_impl_link>) -> Vec<NonNull<pw::pw_resource>> {
 }
 
 /// Whether the client may change the node that the link leads to. Everybody may who was not put into a sandbox, and who
-/// was, when the session manager trusts it with the graph; to look at nodes and to link them is not enough for a command
-/// to another device.
+/// was, when the session manager trusts it with the graph; to look at nodes and to link them is not enough for a
+/// command to another device.
 fn may_meddle(client: NonNull<pw::pw_resource>, link: NonNull<pw::pw_impl_link>) -> bool {
     // SAFETY: link and resource are alive; the input of a link is a port of a registered node.
     let permissions = unsafe {

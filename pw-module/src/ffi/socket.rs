@@ -113,8 +113,8 @@ impl MediaSocket {
         Ok(socket)
     }
 
-    /// Opens a socket that sends from `port` to many. It hears nothing: whatever comes to the port is for the agent, whose
-    /// socket has an address, or for nobody.
+    /// Opens a socket that sends from `port` to many. It hears nothing: whatever comes to the port is for the agent,
+    /// whose socket has an address, or for nobody.
     pub(crate) fn copies(port: u16, dscp: u8, queue_bytes: usize) -> Result<Self, JoinError> {
         let leg = Leg::to(Ipv4Addr::UNSPECIFIED.into(), port);
         let socket = Self { fd: udp(leg.address)?, leg, interface: 0, source_specific: false };

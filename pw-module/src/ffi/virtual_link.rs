@@ -70,8 +70,8 @@ pub(super) struct VirtualLink {
 }
 
 impl VirtualLink {
-    /// Makes and registers a link with the id `route` of its keys. `destroyed` is called when a client destroys it, from
-    /// inside of that; it must not drop the link. `None`: PipeWire has no memory for it.
+    /// Makes and registers a link with the id `route` of its keys. `destroyed` is called when a client destroys it,
+    /// from inside of that; it must not drop the link. `None`: PipeWire has no memory for it.
     pub(super) fn new(
         registry: Registry,
         ends: Ends,

@@ -25,8 +25,9 @@ pub fn device_id(address: &str) -> String {
     format!("d-{:016x}", hash(&format!("device {address}")))
 }
 
-/// The identity of a stream of a device of OAT: host name, session, port and name. The address is no part of it, so that
-/// the stream is the same when its device gets another; the name is, because sessions of one device may all be called 1.
+/// The identity of a stream of a device of OAT: host name, session, port and name. The address is no part of it, so
+/// that the stream is the same when its device gets another; the name is, because sessions of one device may all be
+/// called 1.
 pub fn oat_key(stream: &Stream) -> String {
     let port = stream.legs.first().map_or(0, |leg| leg.port);
     let name = wireloom_oat::split_session_name(&stream.raw_name).stream;

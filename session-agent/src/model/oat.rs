@@ -206,8 +206,8 @@ impl Model {
         true
     }
 
-    /// A device that is known by its address, and then by a stream that came from there, stays the one of the stream: also
-    /// when that goes.
+    /// A device that is known by its address, and then by a stream that came from there, stays the one of the stream:
+    /// also when that goes.
     fn name_devices(&mut self) {
         for named in self.oat.named.values_mut() {
             let address = named.control.ip().to_string();

@@ -111,7 +111,8 @@ impl Model {
         }
     }
 
-    /// A datagram came to the port of one of our streams. Answers what to send back, and whether receivers came or went.
+    /// A datagram came to the port of one of our streams. Answers what to send back, and whether receivers came or
+    /// went.
     pub fn handle_question(
         &mut self,
         now: Now,

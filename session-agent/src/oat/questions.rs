@@ -1,5 +1,5 @@
-//! The sockets at which others ask for our streams. The audio leaves by a socket of the module that has the same port and
-//! no address, so that what comes to the port comes here.
+//! The sockets at which others ask for our streams. The audio leaves by a socket of the module that has the same port
+//! and no address, so that what comes to the port comes here.
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,4 +1,5 @@
-//! The PipeWire versions that are measured: the distribution's own, and the next Debian release's in a root file system.
+//! The PipeWire versions that are measured: the distribution's own, and the next Debian release's in a root file
+//! system.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -27,9 +27,9 @@ const REPORT: &str = "report";
 /// How long the inner program may take to tidy up after an interruption.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Makes the system `$0` the root, under an overlay in memory, with the studio's directory `$1` and the source tree `$2`
-/// (which holds the products) where they were; then runs the rest. In memory, because an overlay cannot lie on another
-/// one, which is what a container's file system is.
+/// Makes the system `$0` the root, under an overlay in memory, with the studio's directory `$1` and the source tree
+/// `$2` (which holds the products) where they were; then runs the rest. In memory, because an overlay cannot lie on
+/// another one, which is what a container's file system is.
 const CHANGE_ROOT: &str = r#"
     system=$0 studio=$1 source=$2; shift 2
     mkdir "$studio/layer" "$studio/system"

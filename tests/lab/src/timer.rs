@@ -11,8 +11,8 @@ use crate::pipewire::REAL_TIME_PRIORITY;
 
 /// A bare loop that wants to wake up every millisecond: how badly the machine itself disturbs a run.
 ///
-/// It is scheduled as PipeWire's data loop is, first in first out before all ordinary programs, where this user may have
-/// that. So what merely keeps a processor busy is no excuse for a gap; a machine that stands still is.
+/// It is scheduled as PipeWire's data loop is, first in first out before all ordinary programs, where this user may
+/// have that. So what merely keeps a processor busy is no excuse for a gap; a machine that stands still is.
 #[derive(Debug)]
 pub struct BareTimer {
     stop: Arc<AtomicBool>,

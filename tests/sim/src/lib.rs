@@ -1,7 +1,7 @@
 //! Simulation: virtual time, drifting clocks, lossy links; the main test of behaviour.
 //!
-//! One thread, no wall clock, every random number from one seed: the same seed gives the same run, bit for bit. True time
-//! is an `i64` in picoseconds since the beginning of the world ([`True`]); no node ever sees it, each has its
+//! One thread, no wall clock, every random number from one seed: the same seed gives the same run, bit for bit. True
+//! time is an `i64` in picoseconds since the beginning of the world ([`True`]); no node ever sees it, each has its
 //! own [`Oscillator`].
 //!
 //! Not responsible for: what a node does. That is the code under test.

@@ -216,8 +216,9 @@ impl SubscriptionSender {
         })
     }
 
-    /// Goes on serving `to`, which a sender before this one served: until it renews by a cookie of this one, or for half
-    /// of the longest lease, of which a third is between renewals. Does nothing for a stream that is not offered to everybody, or when there is no room.
+    /// Goes on serving `to`, which a sender before this one served: until it renews by a cookie of this one, or for
+    /// half of the longest lease, of which a third is between renewals. Does nothing for a stream that is not offered
+    /// to everybody, or when there is no room.
     pub fn adopt(&mut self, now: Nanos, stream: u32, to: SocketAddrV4) {
         let offered = self.offered.iter().find(|offered| offered.stream == stream).copied();
         let Some(offered) = offered.filter(|offered| offered.admission == Admission::Everybody) else {

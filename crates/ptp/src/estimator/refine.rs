@@ -75,8 +75,8 @@ impl Estimator {
         belief.update(-error, age, noise);
     }
 
-    /// Whether this is one more of a row of errors on one side that neither queueing nor the filter's own doubts, both in
-    /// `variance`, explain: then the doubts are too small.
+    /// Whether this is one more of a row of errors on one side that neither queueing nor the filter's own doubts, both
+    /// in `variance`, explain: then the doubts are too small.
     fn is_one_sided(&mut self, error: f64, variance: f64) -> bool {
         let side = if error > 0.0 { 1 } else { -1 };
         self.same_side = match self.same_side {

@@ -24,7 +24,8 @@ pub enum SapEvent {
     Withdrawn(StreamId),
     /// Forgotten.
     Gone(StreamId, Gone),
-    /// An announcement that nothing can be played of, or another reason for one: see [`crate::SapListener::unreadable`].
+    /// An announcement that nothing can be played of, or another reason for one: see
+    /// [`crate::SapListener::unreadable`].
     Unreadable(StreamId),
     /// Events were lost because nobody polled: compare with [`crate::SapListener::streams`].
     Overflow,

@@ -34,11 +34,11 @@ enum Arguments {
         /// The second one's.
         second: u32,
     },
-    /// In the agent's place: prints `KEY VALUE` for every key of the metadata object `wireloom` that is set and `KEY` for
-    /// every one that is removed, and does what each line of input says in the same way.
+    /// In the agent's place: prints `KEY VALUE` for every key of the metadata object `wireloom` that is set and `KEY`
+    /// for every one that is removed, and does what each line of input says in the same way.
     Keys,
-    /// Watches links: prints `+ID OUTPUT-PORT INPUT-PORT RELAY` for each that comes, `=ID STATE` for each state and `-ID`
-    /// for each that goes, and destroys what comes between the two ports of `--never`.
+    /// Watches links: prints `+ID OUTPUT-PORT INPUT-PORT RELAY` for each that comes, `=ID STATE` for each state and
+    /// `-ID` for each that goes, and destroys what comes between the two ports of `--never`.
     Watch {
         /// Output and input port of a link that must not be.
         #[arg(long, num_args = 2)]

@@ -32,7 +32,8 @@ const STREAM: &str = "Stage box";
 const APPLICATION: &str = "recorder";
 
 /// `wireloom connect` from an announced stream of GStreamer to a recording application makes the links and every sample
-/// is heard; the wish outlives application and agent; `wireloom disconnect`, or removing the links in the graph, ends it.
+/// is heard; the wish outlives application and agent; `wireloom disconnect`, or removing the links in the graph, ends
+/// it.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
     let computer = studio.host("computer")?;

@@ -45,8 +45,8 @@ const LOCK: Duration = Duration::from_secs(40);
 const NAME: &str = "Stage box";
 
 /// One announcement after the other becomes a node, and the time it takes is measured. Then five hundred streams are
-/// announced, and a flood comes on top: the agent answers, its nodes and its memory are bounded, and what plays goes on.
-/// A daemon with few descriptors keeps its reserve, and says what it could not make.
+/// announced, and a flood comes on top: the agent answers, its nodes and its memory are bounded, and what plays goes
+/// on. A daemon with few descriptors keeps its reserve, and says what it could not make.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (stage, computer) = (studio.host("stage")?, studio.host("computer")?);
     let (crowd, poor, leader) = (studio.host("crowd")?, studio.host("poor")?, studio.host("leader")?);

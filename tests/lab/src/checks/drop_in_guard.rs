@@ -19,8 +19,8 @@ const TRIES: usize = 3 * DEATHS;
 const LOOK: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// The distribution's PipeWire with our drop-in, and an agent. Restarts in order change nothing, however many; a
-/// daemon that is killed again and again soon after it had loaded the module starts without it, what happened is said where one
-/// looks, and the command that is said brings the module back.
+/// daemon that is killed again and again soon after it had loaded the module starts without it, what happened is said
+/// where one looks, and the command that is said brings the module back.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let host = studio.host("computer")?;
     let folder = host.directory().join("home/.config/pipewire/pipewire.conf.d");

@@ -29,7 +29,8 @@ const PATIENCE: u8 = 7;
 const LOCK: Duration = Duration::from_secs(40);
 
 /// In the middle of a recording of what one of our computers plays to another the leader that both follow dies. Both
-/// hold over, find the next best clock, which had followed the same leader, and lock to it; nothing is heard of all this.
+/// hold over, find the next best clock, which had followed the same leader, and lock to it; nothing is heard of all
+/// this.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (first, second) = (studio.host("first")?, studio.host("second")?);
     let (sender, receiver) = (studio.host("sender")?, studio.host("receiver")?);

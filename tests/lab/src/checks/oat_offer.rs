@@ -28,8 +28,9 @@ const PPM: f64 = 80.0;
 const LOCK: Duration = Duration::from_secs(40);
 const NAME: &str = "Playback";
 
-/// A device asks for a stream of ours and plays every sample; a second one comes and goes; the agent is away for 25 s; the
-/// device is killed and its lease ends. Of strangers that forge a sender each question costs one answer of 48 octets.
+/// A device asks for a stream of ours and plays every sample; a second one comes and goes; the agent is away for 25 s;
+/// the device is killed and its lease ends. Of strangers that forge a sender each question costs one answer of 48
+/// octets.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, desk) = (studio.host("leader")?, studio.host("desk")?);
     let (stage, computer) = (studio.host("stage")?, studio.host("computer")?);
@@ -202,8 +203,8 @@ struct Forged {
     answers: usize,
 }
 
-/// Asks in the name of others while the receiver goes on: each question costs at most one answer of 48 octets, nothing is
-/// sent to who did not ask, and the receiver hears nothing of it.
+/// Asks in the name of others while the receiver goes on: each question costs at most one answer of 48 octets, nothing
+/// is sent to who did not ask, and the receiver hears nothing of it.
 fn forge(
     attacker: &Host,
     victim: &Host,

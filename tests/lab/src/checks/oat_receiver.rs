@@ -27,8 +27,8 @@ const LOCK: Duration = Duration::from_secs(40);
 const HOST: &str = "mixtee-01b7";
 const INPUT: &str = "FOH : In 1-2";
 
-/// A device that announces no stream is published by an Avahi: its input is a node, plays every sample of a program that is
-/// linked to it, and goes when it is withdrawn.
+/// A device that announces no stream is published by an Avahi: its input is a node, plays every sample of a program
+/// that is linked to it, and goes when it is withdrawn.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, desk) = (studio.host("leader")?, studio.host(HOST)?);
     let computer = studio.host("computer")?;

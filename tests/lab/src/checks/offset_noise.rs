@@ -27,9 +27,9 @@ const CLASS: f64 = 3.0;
 /// The same where there is one run: on a machine that stalls it says little.
 const CLASS_OF_ONE: f64 = 20.0;
 
-/// A follower of ours and one of linuxptp's take turns on one cable to a ptp4l leader. Ours is judged by how the time that
-/// it gives out scatters around the leader's, ptp4l by the offsets that it reports: it has no clock that it may steer
-/// here, so these scatter as its stamps do. Half of all values lie within what is compared.
+/// A follower of ours and one of linuxptp's take turns on one cable to a ptp4l leader. Ours is judged by how the time
+/// that it gives out scatters around the leader's, ptp4l by the offsets that it reports: it has no clock that it may
+/// steer here, so these scatter as its stamps do. Half of all values lie within what is compared.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, follower) = (studio.host("leader")?, studio.host("follower")?);
     let mut leading = ptp4l::start(&leader, 0, Role::Leader { priority: 100 })?;

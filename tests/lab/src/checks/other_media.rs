@@ -23,8 +23,8 @@ const LISTENER: &str = "import socket,sys\ns=socket.socket(socket.AF_INET,socket
     s.bind(('',int(sys.argv[1])))\nprint('ready',flush=True)\n\
     for _ in range(3):\n d,a=s.recvfrom(2048)\n print('got',a[1],d.hex(),flush=True)\n";
 
-/// A device changes its stream from L24 to L16 while it is played: the node stays, and packets of the new kind are heard
-/// and counted from zero. A stream with a keep-alive sends it from the very port that it listens to.
+/// A device changes its stream from L24 to L16 while it is played: the node stays, and packets of the new kind are
+/// heard and counted from zero. A stream with a keep-alive sends it from the very port that it listens to.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (stage, computer) = (studio.host("stage")?, studio.host("computer")?);
     let mut listener = stage

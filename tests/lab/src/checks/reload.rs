@@ -9,8 +9,8 @@ use crate::scene;
 use crate::studio::Studio;
 
 /// No client can unload a daemon's module, so a host program of a few lines does: it loads the module, runs its loop,
-/// unloads it, again and again, with a virtual link alive, also with the context going first; under valgrind, which sees every wrong access and
-/// every byte that is left.
+/// unloads it, again and again, with a virtual link alive, also with the context going first; under valgrind, which
+/// sees every wrong access and every byte that is left.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
     let flags = compile::pipewire_flags()?;

@@ -15,8 +15,8 @@ const LOCK: Duration = Duration::from_secs(60);
 /// What both clocks have: then it is decided by preference, and last by identity.
 const PRIORITY: u8 = 128;
 
-/// The clock service is told by `wireloom clock` to leave the domain and to come back, to lead, to be preferred and to do
-/// as its file says, and does so; what it does is what `wireloom clock` shows.
+/// The clock service is told by `wireloom clock` to leave the domain and to come back, to lead, to be preferred and to
+/// do as its file says, and does so; what it does is what `wireloom clock` shows.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (other, computer) = (studio.host("other")?, studio.host("computer")?);
     let mut leader = Clock::leader(&other, products, 0, PRIORITY, 0.0)?;

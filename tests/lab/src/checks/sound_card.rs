@@ -28,8 +28,9 @@ const PPM: f64 = 100.0;
 /// Distortion and noise of the worst tenth of a second, in decibels. A sample left out or doubled would be -24 dB.
 const WORST_DB: f64 = -70.0;
 
-/// Two senders play a tone, one 100 ppm faster than this machine, one as much slower. The driver of the graph that hears
-/// them is not ours and on the machine's own clock, as a sound card's would be: both are resampled, and stay pure.
+/// Two senders play a tone, one 100 ppm faster than this machine, one as much slower. The driver of the graph that
+/// hears them is not ours and on the machine's own clock, as a sound card's would be: both are resampled, and stay
+/// pure.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (stage, computer) = (studio.host("stage")?, studio.host("computer")?);
     let clocks = [("fast", PPM, RtpStream::standard(1, 1)), ("slow", -PPM, RtpStream::standard(2, 1))];

@@ -291,7 +291,8 @@ impl Bench<'_> {
         Ok(client)
     }
 
-    /// The client is told that its link is ready, and the link outlives it: an application that quits withdraws nothing.
+    /// The client is told that its link is ready, and the link outlives it: an application that quits withdraws
+    /// nothing.
     fn draw_with_a_client_that_ends(&mut self) -> anyhow::Result<()> {
         let mut client = self.client()?;
         let mut input = client.stdin().context("a piped input")?;

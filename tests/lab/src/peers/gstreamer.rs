@@ -164,8 +164,8 @@ fn bound(host: &Host, port: u16, reuse: &str) -> anyhow::Result<Process> {
     Ok(process)
 }
 
-/// Bits of a sample and number of channels, for GStreamer, which puts only 16 and 24 bits into packets: words of 32 bits
-/// go through it as two of 16. On the wire the octets are the same.
+/// Bits of a sample and number of channels, for GStreamer, which puts only 16 and 24 bits into packets: words of 32
+/// bits go through it as two of 16. On the wire the octets are the same.
 fn as_pcm(stream: &RtpStream) -> (u32, usize) {
     match stream.encoding {
         Encoding::L16 | Encoding::L24 => (stream.bits(), stream.channels),
