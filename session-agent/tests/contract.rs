@@ -85,6 +85,24 @@ fn the_agent_serves_what_the_xml_says() {
     });
 }
 
+/// Interface and name of every property of the contract.
+fn promised_properties() -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    for (name, xml) in wireloom_dbus::CONTRACT {
+        let node = Node::from_reader(xml.as_bytes()).expect("our XML parses");
+        for property in node.interfaces()[0].properties() {
+            found.insert(((*name).to_owned(), property.name().to_string()));
+        }
+    }
+    found
+}
+
+/// The name on the bus of a property that the client calls `name`.
+fn pascal(name: &str) -> String {
+    let word = |word: &str| word[..1].to_ascii_uppercase() + &word[1..];
+    name.split('_').map(word).collect()
+}
+
 #[test]
 fn every_property_of_the_client_has_the_type_that_is_served() {
     world::run("every_property_of_the_client_has_the_type_that_is_served", async || {
@@ -95,14 +113,18 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
         let manager = world.manager().await;
         let created = manager.create_stream("Drums", 2, Default::default()).await.expect("creates");
         let seen = world.until_snapshot("a clock", |seen| !seen.clocks.is_empty()).await;
+        let mut were_read = BTreeSet::new();
         macro_rules! read {
             ($proxy:expr, $($property:ident),+) => {
-                $($proxy.$property().await.unwrap_or_else(|e| panic!("{}: {e}", stringify!($property)));)+
+                $(
+                    $proxy.$property().await.unwrap_or_else(|e| panic!("{}: {e}", stringify!($property)));
+                    were_read.insert(($proxy.inner().interface().to_string(), pascal(stringify!($property))));
+                )+
             };
         }
         read!(manager, version, state, state_reason, state_text, state_since, network_interfaces, node_limit);
         read!(manager, show, latency_frames, address_pool, stream_count, shown_count, active_clock);
-        read!(manager, announcement_counters, describe, presets, clock_service_text);
+        read!(manager, announcement_counters, presets, clock_service_text);
         let stream =
             wireloom_dbus::StreamProxy::builder(bus).path(created.clone()).build().await.expect("a proxy");
         read!(stream, id, device, protocol, direction, origin, name, alias, state, state_reason, state_text);
@@ -126,6 +148,7 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
             latency_frames,
             links,
             heard_on,
+            found_by,
             last_heard,
             warnings,
             checks,
@@ -138,16 +161,16 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
         let interface =
             wireloom_dbus::InterfaceProxy::builder(bus).path(path).build().await.expect("a proxy");
         read!(interface, id, name, index, state, state_reason, used, addresses, hardware_address);
-        read!(interface, announcements_received, describe);
+        read!(interface, announcements_received, ravenna, sessions_found);
         let path = seen.clocks[0].path.as_str();
         let clock = wireloom_dbus::ClockProxy::builder(bus).path(path).build().await.expect("a proxy");
         read!(clock, id, source, domain, state, state_reason, state_text, state_since, grandmaster, active);
-        read!(clock, error_bound_ns, frequency_ppb, generation, describe);
+        read!(clock, error_bound_ns, frequency_ppb, generation);
         let path = seen.devices[0].path.as_str();
         let device = wireloom_dbus::DeviceProxy::builder(bus).path(path).build().await.expect("a proxy");
-        read!(device, id, protocol, local, name, alias, address, streams, describe);
-        let device = world::Announcer::new(21);
-        device.announce(&device.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
+        read!(device, id, protocol, local, name, alias, address, streams);
+        let announcer = world::Announcer::new(21);
+        announcer.announce(&announcer.sdp(4711, 1, "Stage L : mics", "239.69.1.1"));
         let seen = world.until_snapshot("two streams", |seen| seen.streams.len() == 2).await;
         let heard = seen.streams.iter().find(|stream| stream.origin == "announced").expect("is there");
         let own = seen.streams.iter().find(|stream| stream.origin == "own").expect("is there");
@@ -155,14 +178,23 @@ fn every_property_of_the_client_has_the_type_that_is_served() {
             manager.connect(&heard.id, &own.id, Vec::new(), Default::default()).await.expect("connects");
         let route = wireloom_dbus::RouteProxy::builder(bus).path(route).build().await.expect("a proxy");
         read!(route, id, source, sink, source_stream, sink_stream, source_name, sink_name, channels, desired);
-        read!(route, way, relay_latency_ns, state, state_reason, state_text, state_since, checks, describe);
+        read!(route, way, relay_latency_ns, state, state_reason, state_text, state_since, checks);
         let checkpoint = manager.create_checkpoint(600, Default::default()).await.expect("creates");
         let checkpoint =
             wireloom_dbus::CheckpointProxy::builder(bus).path(checkpoint).build().await.expect("a proxy");
-        read!(checkpoint, id, client, created, expires, confirm);
+        read!(checkpoint, id, client, created, expires);
         let job = manager.discover(Default::default()).await.expect("discovers");
         let job = wireloom_dbus::JobProxy::builder(bus).path(job).build().await.expect("a proxy");
         read!(job, operation, progress, progress_valid, cancelable);
+        manager.describe().await.expect("Manager describes itself");
+        interface.describe().await.expect("an Interface describes itself");
+        clock.describe().await.expect("a Clock describes itself");
+        device.describe().await.expect("a Device describes itself");
+        route.describe().await.expect("a Route describes itself");
+        checkpoint.confirm().await.expect("can be confirmed");
         job.cancel().await.expect("a running job can be cancelled");
+        let promised = promised_properties();
+        let apart: Vec<_> = promised.symmetric_difference(&were_read).collect();
+        assert!(apart.is_empty(), "not read by the client's names, or not in the XML: {apart:?}");
     });
 }
