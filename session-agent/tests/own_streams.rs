@@ -41,6 +41,7 @@ fn a_created_stream_is_announced_and_again_when_the_grandmaster_changes() {
             domain: 0,
             time_traceable: false,
         };
+        // That this is not merely its regular turn is what the model's own test holds.
         let (first, locked) = loop {
             let (packet, heard) = hear(&wire).await;
             if heard.clock_relation(&ours) == wireloom_sdp::Relation::Same {

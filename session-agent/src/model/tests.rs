@@ -5,6 +5,7 @@ mod devices;
 mod executor;
 mod oat;
 mod offered;
+mod own;
 mod ravenna;
 
 use std::net::IpAddr;
