@@ -6,11 +6,17 @@ const RESERVE: u64 = 256;
 /// Whether `needed` more descriptors leave the daemon its reserve; says so in words if not.
 pub(crate) fn descriptors_suffice(needed: u64) -> Result<(), String> {
     match free_descriptors() {
-        Some(free) if free < RESERVE + needed => {
-            Err(format!("PipeWire has only {free} file descriptors left, and needs them for programs"))
-        }
-        _ => Ok(()),
+        Some(free) => suffices(free, needed),
+        None => Ok(()),
     }
+}
+
+/// Whether `free` descriptors suffice for `needed` and the reserve.
+fn suffices(free: u64, needed: u64) -> Result<(), String> {
+    if free < RESERVE + needed {
+        return Err(format!("PipeWire has only {free} file descriptors left, and needs them for programs"));
+    }
+    Ok(())
 }
 
 /// Descriptors that this process may still open; `None` where that cannot be told.
@@ -29,5 +35,9 @@ mod tests {
     #[test]
     fn more_than_the_limit_is_never_enough() {
         assert!(descriptors_suffice(u64::from(u32::MAX)).is_err());
+        // Nor is what would touch the 256 that are the daemon's.
+        for (free, needed, suffice) in [(260, 4, true), (259, 4, false), (256, 1, false), (4, 4, false)] {
+            assert_eq!(suffices(free, needed).is_ok(), suffice, "{needed} of {free}");
+        }
     }
 }
