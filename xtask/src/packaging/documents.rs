@@ -9,25 +9,24 @@ use crate::cargo::root;
 
 /// Documents whose promises name the test that holds them.
 const WITH_TESTS: &[&str] = &["ARCHITECTURE.md"];
+/// Names in them that are commands or words of Rust.
+const OTHER_NAMES: &[&str] = &["demo", "doctor", "inspect", "lab", "no_std", "test", "unsafe"];
 /// Where tests are.
 const SOURCES: &[&str] =
     &["crates", "pw-module", "session-agent", "clock-daemon", "dbus", "cli", "selftest", "tests", "xtask"];
 
 /// Every test that a document names exists, and so does every file; versions are the same everywhere.
 ///
-/// In `ARCHITECTURE.md`, a name in backquotes with at least two underscores is a test, `lab NAME` a check of the lab,
-/// and one with a slash a file or a folder, unless it begins with one or has a blank or a placeholder.
+/// In `ARCHITECTURE.md`, a name in backquotes of small letters, digits and underscores is a test, unless it is that of a
+/// crate or one of [`OTHER_NAMES`]; `lab NAME` is a check of the lab, and what has a slash a file or a folder, unless it
+/// begins with one or has a blank or a placeholder.
 pub fn check() -> anyhow::Result<String> {
     let functions = test_functions()?;
     let mut count = 0;
     for document in WITH_TESTS {
         let text = read(&root().join(document))?;
         for name in text.split('`').skip(1).step_by(2) {
-            let is_test = name.matches('_').count() > 1
-                && name
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-            if is_test {
+            if is_name(name) && !OTHER_NAMES.contains(&name) && !root().join("crates").join(name).is_dir() {
                 ensure!(functions.contains(name), "{document}: there is no test {name}");
                 count += 1;
             } else if let Some(check) = name.strip_prefix("lab ") {
@@ -47,6 +46,10 @@ pub fn check() -> anyhow::Result<String> {
     let meson = version("meson.build", "version: '", "'")?;
     ensure!(!cargo.is_empty() && cargo == meson, "Cargo.toml says {cargo:?}, meson.build {meson:?}");
     Ok(format!("{count} tests named"))
+}
+
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 /// Names of all functions that carry a test attribute, property tests included.
