@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
 
 use anyhow::{Context, ensure};
-use wireloom_wanted::ClockRelation;
+use wireloom_wanted::{ClockRelation, Copies, Leg};
 
 use crate::compile;
 use crate::host::Host;
@@ -10,25 +11,32 @@ use crate::pipewire::{PipeWire, PipeWireOptions};
 use crate::products::Products;
 use crate::scene;
 use crate::studio::Studio;
-use crate::wait::SOON;
+use crate::wait::{self, SOON};
 
 /// Frames that are sent and received in each mode while the guard watches.
 const FRAMES: u64 = 96_000;
 /// A run in which our code ran less often than this on the data loop shows nothing.
 const SECTIONS: u64 = 1000;
+/// From where to where a copy is sent.
+const COPIES: (u16, u16) = (50_000, 50_064);
 
-/// Streams are sent and received, locked and resampled, in a daemon into which a guard is preloaded that aborts it
-/// when our code on the data loop allocates, takes a lock, waits or makes a system call that is not allowed.
+/// A stream is sent on two legs and as a copy to who asked, and received: locked, learned and resampled; in a daemon
+/// into which a guard is preloaded that aborts it when our code on the data loop allocates, takes a lock, waits or
+/// makes a system call that is not allowed.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
     let guard = compile::c_source("rt-guard.c", computer.directory(), &["-shared", "-fPIC", "-ldl"])?;
     let mut remarks = Vec::new();
-    for (mode, clock) in [("locked", ClockRelation::Same), ("adaptive", ClockRelation::Other)] {
+    for (mode, clock, offset) in [
+        ("locked", ClockRelation::Same, Some(0)),
+        ("learned", ClockRelation::Same, None),
+        ("adaptive", ClockRelation::Other, Some(0)),
+    ] {
         let options = PipeWireOptions {
             environment: vec![("LD_PRELOAD".to_owned(), guard.clone().into_os_string())],
             ..PipeWireOptions::default()
         };
-        let sections = watched_run(&computer, products, mode, clock, options)?;
+        let sections = watched_run(&computer, products, mode, (clock, offset), options)?;
         ensure!(sections > SECTIONS, "the guard watched only {sections} sections");
         remarks.push(format!("{sections} sections {mode}"));
     }
@@ -40,14 +48,29 @@ fn watched_run(
     computer: &Host,
     products: &Products,
     mode: &str,
-    clock: ClockRelation,
+    (clock, offset): (ClockRelation, Option<u32>),
     options: PipeWireOptions,
 ) -> anyhow::Result<u64> {
     let stream = RtpStream::standard(1, 8);
     let mut heard = scene::receive_node(&stream, "Lab", 480);
-    (heard.clock, heard.media.offset) = (clock, Some(0));
-    let sent = scene::transmit_node(&stream, "Lab");
-    let nodes = BTreeMap::from([("lab.tx".to_owned(), heard), ("lab.rx".to_owned(), sent)]);
+    (heard.clock, heard.media.offset) = (clock, offset);
+    let mut sent = scene::transmit_node(&stream, "Lab");
+    let other = RtpStream::standard(2, 8);
+    let second = Leg { interface: Some("eth0".to_owned()), ..Leg::to(other.address, other.port) };
+    // What each of the ways carries is received beside it.
+    let mut of_second = heard.clone();
+    of_second.legs = vec![second.clone()];
+    let mut of_copy = heard.clone();
+    of_copy.legs = vec![Leg::to(computer.address().into(), COPIES.1)];
+    heard.legs.push(second.clone());
+    sent.legs.push(second);
+    sent.copies = Some(Copies { port: COPIES.0, to: vec![SocketAddrV4::new(computer.address(), COPIES.1)] });
+    let nodes = BTreeMap::from([
+        ("lab.tx".to_owned(), heard),
+        ("second.tx".to_owned(), of_second),
+        ("copy.tx".to_owned(), of_copy),
+        ("lab.rx".to_owned(), sent),
+    ]);
     let mut graph = scene::start_module(computer, products, &nodes, options)?;
     let input = graph.wait_for_node("wireloom.lab.rx", 0, 8, SOON)?;
     let output = graph.wait_for_node("wireloom.lab.tx", 8, 0, SOON)?;
@@ -55,6 +78,15 @@ fn watched_run(
     graph.link(&player, &input)?;
     let mut recorder = graph.recorder(products, "recorder", 8)?;
     graph.link(&output, &recorder.node.clone())?;
+    for name in ["second", "copy"] {
+        let node = graph.wait_for_node(&format!("wireloom.{name}.tx"), 8, 0, SOON)?;
+        graph.link(&node, &recorder.node.clone())?;
+        wait::until(&format!("packets of the {name}"), SOON, || {
+            graph.daemon.is_alive()?;
+            let found = graph.node(&format!("wireloom.{name}.tx"))?.context("the node vanished")?;
+            Ok((found.info["props"]["wireloom.state"] == "running").then_some(()))
+        })?;
+    }
     recorder.record(FRAMES, |_| {})?;
     let found = graph.node("wireloom.lab.tx")?.context("the node vanished")?;
     ensure!(found.info["props"]["wireloom.mode"] == mode, "read {}", found.info["props"]["wireloom.mode"]);
