@@ -34,6 +34,8 @@ const MAY_GROW: u64 = 96 << 20;
 const POOR: u64 = 400;
 /// What the module leaves to the daemon.
 const RESERVE: usize = 256;
+/// Whoever asks in the midst of it is answered within this, on a machine that stalls and shares its processors.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 /// Frames of a run.
 const FRAMES: u64 = 240_000;
 /// How often a machine that stalls may disturb a run.
@@ -88,6 +90,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         }
     }
     flood.stop()?;
+    ensure!(slowest < ANSWERED_WITHIN, "an answer took {slowest:?}");
     agent.process.is_alive()?;
     let of_crowd = streams.iter().filter(|stream| is_of_crowd(stream)).count();
     ensure!(of_crowd == STREAMS as usize, "{of_crowd} of {STREAMS} streams are known");
@@ -103,8 +106,8 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     drop((agent, graph));
     let refused = check_poor(&poor, products, &settings, &stream, &mut announcer)?;
     Ok(format!(
-        "visible after {:.0} ms in the median of {MEASURED} (aim: 100); {} streams known, {made} nodes; agent {} MiB, PipeWire {} (before: {} and {}); \
-         slowest answer {:.2} s; {} samples exact meanwhile; with {POOR} descriptors {refused} nodes refused",
+        "visible after {:.0} ms in the median of {MEASURED} (aim: 100); {} streams known, {made} nodes; \
+         agent {} MiB, PipeWire {} (before: {} and {}); slowest answer {:.2} s; {} samples exact meanwhile; with {POOR} descriptors {refused} nodes refused",
         visible.as_secs_f64() * 1000.0,
         streams.len(),
         after.0 >> 20,

@@ -39,7 +39,9 @@ fn one(arguments: &[&str], far: &str, signal: Signal) -> anyhow::Result<()> {
     command.args(arguments).env_remove(DIRECTORY);
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
-    let outcome = end(&mut child, far, signal, &processes);
+    // What is kept until it is ended has done all that it should.
+    let may_succeed = arguments.contains(&"--keep");
+    let outcome = end(&mut child, far, signal, may_succeed, &processes);
     if outcome.is_err() {
         let _ = child.kill();
         let _ = child.wait();
@@ -66,6 +68,7 @@ fn end(
     child: &mut Child,
     far: &str,
     signal: Signal,
+    may_succeed: bool,
     others: &BTreeSet<Process>,
 ) -> anyhow::Result<BTreeSet<PathBuf>> {
     let mut directories = BTreeSet::new();
@@ -78,7 +81,7 @@ fn end(
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has an id")?;
     kill_process(id, signal)?;
     let status = wait::until("its end", SOON, || Ok(child.try_wait()?))?;
-    ensure!(!status.success() || signal == Signal::TERM, "it ended with success");
+    ensure!(may_succeed || !status.success(), "it ended with success");
     Ok(directories)
 }
 
