@@ -22,6 +22,8 @@ use signal_hook::iterator::Signals;
 pub(crate) const DIRECTORY: &str = "WIRELOOM_STUDIO";
 /// Start of the directory's name. Short: a socket's path has room for 108 bytes.
 const PREFIX: &str = "wireloom-";
+/// The rest of those 108 is for hosts, their directories and the names of their sockets.
+const LONGEST_PARENT: usize = 40;
 /// File in the directory that the inner program leaves its report in.
 const REPORT: &str = "report";
 /// How long the inner program may take to tidy up after an interruption.
@@ -198,8 +200,8 @@ struct Directory {
 
 impl Directory {
     fn new() -> anyhow::Result<Self> {
-        let parent = Path::new("/tmp");
-        sweep(parent);
+        let parent = parent(std::env::temp_dir());
+        sweep(&parent);
         let mut builder = std::fs::DirBuilder::new();
         builder.mode(0o700);
         // Its number may be taken by a program of that number in another process namespace.
@@ -227,6 +229,15 @@ impl Drop for Directory {
     }
 }
 
+/// Where studios lie: where temporary files do, unless sockets in there would have too long a path.
+fn parent(temporary: PathBuf) -> PathBuf {
+    if temporary.is_absolute() && temporary.as_os_str().len() <= LONGEST_PARENT {
+        temporary
+    } else {
+        "/tmp".into()
+    }
+}
+
 /// Removes what studios left behind whose outer and inner programs were both killed.
 fn sweep(parent: &Path) {
     let own = rustix::process::geteuid().as_raw();
@@ -242,6 +253,23 @@ fn sweep(parent: &Path) {
             if lock.is_ok_and(|lock| lock.try_lock().is_ok()) {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn studios_lie_where_temporary_files_do_if_sockets_fit() {
+        for (temporary, parent) in [
+            ("/var/tmp", "/var/tmp"),
+            ("/tmp/", "/tmp/"),
+            ("elsewhere", "/tmp"),
+            ("/a/place/that/is/too/long/for/sockets/to/lie/in", "/tmp"),
+        ] {
+            assert_eq!(super::parent(temporary.into()), Path::new(parent));
         }
     }
 }

@@ -19,9 +19,11 @@ use crate::scene;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
-/// Cycles, and in a thorough studio.
-const CYCLES: usize = 4;
+/// Cycles: one round; and in a thorough studio.
+const CYCLES: usize = ROUND;
 const THOROUGH_CYCLES: usize = 20;
+/// Each party alone once, and all at once.
+const ROUND: usize = PARTIES.len() + 1;
 /// Everything that is random comes from this.
 const SEED: u64 = 3;
 /// A device that is switched off stays so for this long; real ones take longer to start.
@@ -75,6 +77,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         computer: &computer,
         products,
         random: Random(SEED),
+        due: Vec::new(),
         nodes: 0,
         settled: BTreeMap::new(),
     };
@@ -82,7 +85,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     scene.settle().context("before anything was switched off")?;
     let mut torn = 0;
     for cycle in 1..=cycles {
-        let what = scene.cycle(cycle, &mut torn)?;
+        let what = scene.cycle(&mut torn)?;
         scene.settle().with_context(|| format!("after cycle {cycle}, of {what}, seed {SEED}"))?;
     }
     let heard = scene.listen()?;
@@ -116,6 +119,8 @@ struct Scene<'a> {
     computer: &'a Host,
     products: &'a Products,
     random: Random,
+    /// What is left of the round, the next at the end.
+    due: Vec<Vec<Party>>,
     /// Nodes in the graph, once everything is there.
     nodes: usize,
     /// Descriptors and memory of each process of the computer when it had settled first, by process id.
@@ -155,17 +160,11 @@ impl Scene<'_> {
     }
 
     /// Switches one party or all off and on, and says which.
-    fn cycle(&mut self, cycle: usize, torn: &mut usize) -> anyhow::Result<String> {
-        // Each party once, then all at once, and so on; who comes when is random.
-        let round = (cycle - 1) % (PARTIES.len() + 1);
-        let mut off = if self.random.below(PARTIES.len() + 1) == round {
-            PARTIES.to_vec()
-        } else {
-            vec![PARTIES[self.random.below(PARTIES.len())]]
-        };
-        if cycle == 2 {
-            off = PARTIES.to_vec(); // also in the short form
+    fn cycle(&mut self, torn: &mut usize) -> anyhow::Result<String> {
+        if self.due.is_empty() {
+            self.due = round(&mut self.random);
         }
+        let mut off = self.due.pop().context("a round is not empty")?;
         self.random.shuffle(&mut off);
         let change = self.random.below(2) == 0;
         let changed = WISHES[self.random.below(WISHES.len())];
@@ -338,6 +337,14 @@ impl Scene<'_> {
     }
 }
 
+/// Each party alone once and all at once, in random order.
+fn round(random: &mut Random) -> Vec<Vec<Party>> {
+    let mut round: Vec<_> = PARTIES.iter().map(|party| vec![*party]).collect();
+    round.push(PARTIES.to_vec());
+    random.shuffle(&mut round);
+    round
+}
+
 fn start_graph<'a>(host: &'a Host, products: &Products) -> anyhow::Result<PipeWire<'a>> {
     let options = PipeWireOptions { sinks: vec![CARD.to_owned()], ..PipeWireOptions::default() };
     scene::start_module(host, products, &BTreeMap::new(), options)
@@ -370,5 +377,26 @@ impl Random {
         for at in (1..list.len()).rev() {
             list.swap(at, self.below(at + 1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_takes_each_party_alone_and_all_at_once() {
+        for seed in 0..100 {
+            let mut round = round(&mut Random(seed));
+            assert_eq!(round.len(), CYCLES);
+            for party in PARTIES {
+                assert!(round.contains(&vec![party]), "{party:?}, seed {seed}");
+            }
+            round.sort_by_key(Vec::len);
+            assert_eq!(round[ROUND - 1], PARTIES);
+        }
+        let order = |seed| round(&mut Random(seed));
+        assert_eq!(order(SEED), order(SEED));
+        assert!((0..10).any(|seed| order(seed) != order(SEED)));
     }
 }
