@@ -270,7 +270,7 @@ fn sockets_of_the_service_manager_need_no_capability() {
     let activate =
         ["/usr/bin/systemd-socket-activate", "--datagram", "-l", "0.0.0.0:319", "-l", "0.0.0.0:320"];
     if !std::path::Path::new(activate[0]).exists() {
-        println!("SKIPPED: systemd-socket-activate is not installed (package systemd)");
+        net::not_tried("systemd-socket-activate is not installed (package systemd)");
         return;
     }
     let _leader = Clock::start(&net, 0, "leader", &leader(""));
