@@ -23,12 +23,25 @@ pub enum Outcome {
     Failed(String),
 }
 
+impl Outcome {
+    /// What has to be there for the step is not, for the reason `why`. Where nobody watches, as in continuous
+    /// integration (`CI=true`), that is a failure: nobody would see that nothing was tried.
+    pub fn missing(why: String) -> Self {
+        Self::missing_in(std::env::var("CI").is_ok_and(|value| value == "true"), why)
+    }
+
+    fn missing_in(is_ci: bool, why: String) -> Self {
+        if is_ci { Self::Failed(why) } else { Self::Skipped(why) }
+    }
+}
+
 /// Counts steps and tells how they went.
 #[derive(Debug, Default)]
 pub struct Steps {
     passed: usize,
     failed: Vec<String>,
-    skipped: usize,
+    /// What could not be tried, and why.
+    skipped: Vec<String>,
 }
 
 impl Steps {
@@ -74,8 +87,8 @@ impl Steps {
                 true
             }
             Outcome::Skipped(why) => {
-                self.skipped += 1;
                 println!("{seconds:>7.1} s  skipped  {name}{}", dash(&why));
+                self.skipped.push(format!("{name}{}", dash(&why)));
                 true
             }
             Outcome::Failed(why) => {
@@ -94,12 +107,16 @@ impl Steps {
         Ok(())
     }
 
-    /// Prints the summary line. Errors: any step failed.
+    /// Prints what was not tried, what failed and the summary line. Errors: any step failed.
     pub fn finish(self) -> anyhow::Result<()> {
+        for what in &self.skipped {
+            println!("NOT TRIED: {what}");
+        }
         for name in &self.failed {
             println!("failed: {name}");
         }
-        let skipped = if self.skipped == 0 { String::new() } else { format!(", {} skipped", self.skipped) };
+        let count = self.skipped.len();
+        let skipped = if count == 0 { String::new() } else { format!(", {count} skipped") };
         println!("{} passed, {} failed{skipped}", self.passed, self.failed.len());
         if !self.failed.is_empty() {
             bail!("{} of {} steps failed", self.failed.len(), self.passed + self.failed.len());
@@ -151,4 +168,19 @@ fn watch(command: &mut Command, bar: &ProgressBar, shown: impl Fn(&str) -> bool)
         bail!("{}\n{program} ended with {status}", Vec::from(lines).join("\n"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_an_excuse_only_where_somebody_watches() {
+        for (is_ci, succeeds) in [(false, true), (true, false)] {
+            let mut steps = Steps::new();
+            steps.record("a target", Duration::ZERO, Outcome::missing_in(is_ci, "not installed".to_owned()));
+            assert_eq!(steps.skipped.len(), usize::from(!is_ci));
+            assert_eq!(steps.finish().is_ok(), succeeds, "CI: {is_ci}");
+        }
+    }
 }

@@ -50,7 +50,9 @@ pub fn run(full: bool) -> anyhow::Result<()> {
                     matrix::run(&mut steps, &products, &matrix::checks());
                 }
             }
-            Err(error) => println!("the lab was not tried: {error:#}"),
+            Err(error) => {
+                steps.step("lab", |_| Outcome::Failed(format!("not tried: {error:#}")));
+            }
         },
         Err(error) => {
             steps.step("lab", |_| Outcome::Failed(format!("{error:#}")));
@@ -59,8 +61,8 @@ pub fn run(full: bool) -> anyhow::Result<()> {
     steps.finish()
 }
 
-/// Which lines of the tests' output are shown: what ran, how it ended, and what a test that failed said first; the last
-/// lines of the whole may be far behind it.
+/// Which lines of the tests' output are shown: what ran, how it ended, what could not be tried, and what a test that
+/// failed said first; the last lines of the whole may be far behind it.
 fn tells_of_tests() -> impl Fn(&str) -> bool {
     let more = std::cell::Cell::new(0_u32);
     move |line| {
@@ -70,6 +72,7 @@ fn tells_of_tests() -> impl Fn(&str) -> bool {
         let follows = more.get() > 0;
         more.set(more.get().saturating_sub(1));
         follows
+            || line.contains("SKIPPED: ")
             || ["test result: ", "     Running ", "   Doc-tests "].iter().any(|start| line.starts_with(start))
     }
 }
@@ -88,12 +91,13 @@ mod tests {
     #[test]
     fn what_a_failed_test_said_is_shown() {
         let shown = tells_of_tests();
-        let output = "     Running a\ntest b ... ok\nnoise\nthread 'b' panicked at c.rs:1:2:\nleft: 1\nright: 2\n\nnoise\ntest result: x";
+        let output = "     Running a\ntest b ... ok\nnoise\nSKIPPED: d: why\nthread 'b' panicked at c.rs:1:2:\nleft: 1\nright: 2\n\nnoise\ntest result: x";
         let lines: Vec<_> = output.lines().filter(|line| shown(line)).collect();
         assert_eq!(
             lines,
             [
                 "     Running a",
+                "SKIPPED: d: why",
                 "thread 'b' panicked at c.rs:1:2:",
                 "left: 1",
                 "right: 2",

@@ -1,7 +1,8 @@
 //! Hosts in network namespaces of this test's own, joined by a switch, and the programs that run on them.
 //!
 //! As root the namespaces are plain, else they lie in a user namespace. Where neither is allowed, [`Net::new`]
-//! says so and the test ends, or fails where nobody would read it (`CI=true`). Everything ends with the values that started it.
+//! says so and the test ends, or fails where nobody would read it (`CI=true`). Everything ends with the values that
+//! started it.
 
 #![allow(dead_code)] // each test file uses its own part
 
