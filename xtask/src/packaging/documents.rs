@@ -17,9 +17,9 @@ const SOURCES: &[&str] =
 
 /// Every test that a document names exists, and so does every file; versions are the same everywhere.
 ///
-/// In `ARCHITECTURE.md`, a name in backquotes of small letters, digits and underscores is a test, unless it is that of a
-/// crate or one of [`OTHER_NAMES`]; `lab NAME` is a check of the lab, and what has a slash a file or a folder, unless it
-/// begins with one or has a blank or a placeholder.
+/// In `ARCHITECTURE.md`, a name in backquotes of small letters, digits and underscores is a test, unless it is that of
+/// a crate or one of [`OTHER_NAMES`]; `lab NAME` is a check of the lab, and what has a slash a file or a folder, unless
+/// it begins with one or has a blank or a placeholder.
 pub fn check() -> anyhow::Result<String> {
     let functions = test_functions()?;
     let mut count = 0;
