@@ -49,7 +49,7 @@ impl MediaSocket {
     /// Opens a receiving socket for `leg` that can hold `queue_bytes`, and joins its group.
     pub(crate) fn receive(leg: &Leg, queue_bytes: usize, source_specific: bool) -> Result<Self, JoinError> {
         let interface = interface_index(leg.interface.as_deref())?;
-        let socket = Self { fd: udp(leg.address)?, leg: leg.clone(), interface, source_specific };
+        let mut socket = Self { fd: udp(leg.address)?, leg: leg.clone(), interface, source_specific };
         socket.set(libc::SOL_SOCKET, libc::SO_REUSEADDR, &1_i32, "SO_REUSEADDR")?;
         socket.set(
             libc::SOL_SOCKET,
@@ -70,7 +70,14 @@ impl MediaSocket {
         if socket.bind(SocketAddr::new(leg.address, leg.port)).is_err() {
             socket.bind(SocketAddr::new(unspecified(leg.address), leg.port))?;
         }
-        if leg.address.is_multicast() {
+        if leg.address.is_multicast()
+            && let Err(error) = socket.membership(true)
+        {
+            if !socket.is_source_specific() {
+                return Err(error);
+            }
+            // The filter keeps other senders out all the same.
+            socket.source_specific = false;
             socket.membership(true)?;
         }
         Ok(socket)
@@ -150,13 +157,14 @@ impl MediaSocket {
         Ok(Self { fd, leg: self.leg.clone(), ..*self })
     }
 
-    /// Leaves the group and joins it again, for switches that forgot us. With `any_source` the new membership is no
-    /// longer source-specific.
+    /// Leaves the group and joins it again, for switches that forgot us, and for interfaces that were taken away and came
+    /// back as others. With `any_source` the new membership is no longer source-specific.
     pub(crate) fn rejoin(&mut self, any_source: bool) -> Result<(), JoinError> {
         if !self.leg.address.is_multicast() {
             return Ok(());
         }
         let _ = self.membership(false);
+        self.interface = interface_index(self.leg.interface.as_deref())?;
         if any_source {
             self.source_specific = false;
         }

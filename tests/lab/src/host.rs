@@ -77,6 +77,13 @@ impl Host {
         Ok(())
     }
 
+    /// Takes the network adapter out and puts it back: `eth0` is another interface with the same name and addresses.
+    pub fn replug(&self) -> anyhow::Result<()> {
+        let number = self.address.octets()[3];
+        ip(&["link", "delete", &format!("port{number}")])?;
+        self.connect(number)
+    }
+
     /// Gives `eth0` an address of IPv6 too; without it the host has only a link-local one.
     pub fn add_ipv6(&self) -> anyhow::Result<Ipv6Addr> {
         let number = self.address.octets()[3];

@@ -15,6 +15,7 @@ mod ipv6;
 mod latency;
 mod leader_loss;
 mod many_links;
+mod memberships;
 mod network;
 mod oat;
 mod oat_offer;
@@ -79,6 +80,11 @@ pub const CHECKS: &[Check] = &[
         name: "receive",
         about: "a stream of GStreamer arrives bit-exact at a PipeWire client",
         run: receive::run,
+    },
+    Check {
+        name: "memberships",
+        about: "lost memberships are repaired; one for a source that brings nothing becomes one for any",
+        run: memberships::run,
     },
     Check {
         name: "transmit",
