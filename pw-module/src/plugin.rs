@@ -268,8 +268,14 @@ impl Plugin {
         }
     }
 
+    /// Whether the node `id` is one of the module's arguments: it is as they say, whatever the metadata says.
+    fn is_fixed(&self, id: &str) -> bool {
+        let refused = self.refused.get(id).and_then(|refused| refused.again.as_ref());
+        self.slots.get(id).map_or(refused.is_some_and(|(_, fixed)| *fixed), |slot| slot.fixed)
+    }
+
     fn read_node(&mut self, id: &str, text: &str) {
-        if self.slots.get(id).is_some_and(|slot| slot.fixed) {
+        if self.is_fixed(id) {
             return;
         }
         match read::<Node>(text).and_then(|node| node.check().map(|()| node).map_err(|e| e.to_string())) {
@@ -385,7 +391,7 @@ impl Plugin {
     }
 
     fn forget(&mut self, id: &str) {
-        if self.slots.get(id).is_some_and(|slot| slot.fixed) {
+        if self.is_fixed(id) {
             return;
         }
         if let Some(slot) = self.slots.remove(id) {
@@ -403,6 +409,7 @@ impl Plugin {
         for id in ids {
             self.forget(&id);
         }
+        self.slots.values_mut().for_each(Slot::tell_again);
         self.watched = false;
         self.devices.clear();
         self.patching.clear();

@@ -478,6 +478,11 @@ impl Slot {
         (State::Running, text.to_owned())
     }
 
+    /// What was told about its state is no longer there.
+    pub(crate) fn tell_again(&mut self) {
+        self.told = None;
+    }
+
     /// What is new about the node's state since the last call; also told to clients through its properties.
     pub(crate) fn take_news(&mut self, now: Instant) -> Option<StateReport> {
         let state = self.state(now);

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 
 use crate::peers::RtpStream;
 use crate::peers::tshark::{Capture, RtpFrame};
-use crate::pipewire::PipeWireOptions;
+use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
 use crate::products::Products;
 use crate::scene;
 use crate::studio::Studio;
@@ -14,13 +14,14 @@ use crate::wait::{self, SOON};
 const PACKETS: usize = 1500;
 
 /// An announced stream is sent while nothing is linked to it; and when a client destroys its node, the node comes back
-/// and is sent again.
+/// and is sent again. It is one of the module's arguments: no key of the metadata changes it or takes it away.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (computer, stage) = (studio.host("computer")?, studio.host("stage")?);
     let stream = RtpStream::standard(1, 2);
     let nodes = BTreeMap::from([("lab.rx".to_owned(), scene::transmit_node(&stream, "Lab"))]);
     let mut graph = scene::start_module(&computer, products, &nodes, PipeWireOptions::default())?;
     let node = graph.wait_for_node("wireloom.lab.rx", 0, 2, SOON)?;
+    no_key_changes_it(&mut graph, &node)?;
     let first = Capture::start(&stage, &stream, PACKETS)?.finish(SOON)?;
     continuous(&first, &stream)?;
 
@@ -28,7 +29,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let name = "the node that a client destroyed";
     let again = wait::until(name, SOON, || {
         graph.daemon.is_alive()?;
-        let serial = |node: &crate::GraphNode| node.info["props"]["object.serial"].clone();
+        let serial = |node: &GraphNode| node.info["props"]["object.serial"].clone();
         Ok(graph.node("wireloom.lab.rx")?.filter(|found| {
             found.inputs.len() == 2 && (found.id != node.id || serial(found) != serial(&node))
         }))
@@ -37,6 +38,43 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let second = Capture::start(&stage, &stream, PACKETS)?.finish(SOON)?;
     continuous(&second, &stream)?;
     Ok(format!("{} packets of silence, and {} after the node was destroyed", first.len(), second.len()))
+}
+
+/// Keys with the id of the node are written and deleted, and everything is; behind each goes what shows that it was read.
+fn no_key_changes_it(graph: &mut PipeWire<'_>, node: &GraphNode) -> anyhow::Result<()> {
+    let host = graph.host();
+    // pw-metadata has been seen to set a key and then wait for ever.
+    let metadata = |arguments: &[&str]| {
+        host.command("timeout").args(["5", "pw-metadata", "-n", "wireloom"]).args(arguments).output()
+    };
+    let same = |graph: &PipeWire<'_>, after: &str| -> anyhow::Result<()> {
+        let found =
+            graph.node("wireloom.lab.rx")?.with_context(|| format!("the node has gone with {after}"))?;
+        for key in ["object.serial", "node.description", "rtp.destination.ip"] {
+            let (is, was) = (&found.info["props"][key], &node.info["props"][key]);
+            ensure!(is == was && !is.is_null(), "{key} was {was} and is {is} after {after}");
+        }
+        Ok(())
+    };
+    for (key, name, number) in [("node.lab.rx", "Changed", 2), ("node.marker.rx", "Marker", 3)] {
+        let other = scene::transmit_node(&RtpStream::standard(number, 2), name);
+        metadata(&["0", key, &serde_json::to_string(&other)?, "Spa:String:JSON"])?;
+    }
+    graph.wait_for_node("wireloom.marker.rx", 0, 2, SOON)?;
+    same(graph, "a key of its id")?;
+    for key in ["node.lab.rx", "node.marker.rx"] {
+        metadata(&["-d", "0", key])?;
+    }
+    wait::until("the end of a node whose key is deleted", SOON, || {
+        Ok(graph.node("wireloom.marker.rx")?.is_none().then_some(()))
+    })?;
+    same(graph, "the deletion of a key of its id")?;
+    metadata(&["-d", "0"])?;
+    wait::until("its state being told again when everything was deleted", SOON, || {
+        let told = metadata(&["0", "state.lab.rx"])?;
+        Ok(String::from_utf8_lossy(&told.stdout).contains("value:").then_some(()))
+    })?;
+    same(graph, "the deletion of everything")
 }
 
 /// Sequence numbers and timestamps go on without a hole; after a stall of the machine packets may be left out.
