@@ -28,7 +28,8 @@ const LOCK: Duration = Duration::from_secs(40);
 
 /// One computer plays what a second hears and sends out again, both on the network's clock. What it sends out carries
 /// later timestamps than what it heard, by the latency of its receiving node and not a sample more or less, whichever
-/// of the two was killed and started again. Read from the wire by a program that is not ours.
+/// of the two was killed and started again; and that is the latency which the node's port reports. Read from the wire by
+/// a program that is not ours.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, sender) = (studio.host("leader")?, studio.host("sender")?);
     let (relay, ear) = (studio.host("relay")?, studio.host("ear")?);
@@ -43,6 +44,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let mut from = Some(scene::play(&sender, products, &streams[0])?);
     let mut to = Some(relaying(&relay, products, &streams)?);
     let mut latencies = vec![latency(&ear, &streams)?];
+    let mut reports = vec![reported(to.as_ref())?];
     for restart in 0..2 * RESTARTS {
         // Killed, as a crash would; the next one starts from nothing.
         if restart % 2 == 0 {
@@ -53,12 +55,14 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             from = Some(scene::play(&sender, products, &streams[0])?);
         }
         latencies.push(latency(&ear, &streams).with_context(|| format!("after {} restarts", restart + 1))?);
+        reports.push(reported(to.as_ref())?);
     }
+    ensure!(latencies == reports, "measured {latencies:?} frames, but the port reports {reports:?}");
     ensure!(
         latencies.iter().all(|latency| *latency == i64::from(LATENCY)),
         "the latency is not {LATENCY} frames in every run: {latencies:?}"
     );
-    Ok(format!("{LATENCY} frames in each of {} runs", latencies.len()))
+    Ok(format!("{LATENCY} frames in each of {} runs, as the port reports", latencies.len()))
 }
 
 /// The computer that hears the first stream and sends it as the second.
@@ -75,6 +79,22 @@ fn relaying<'a>(
     let input = graph.wait_for_node("wireloom.sent.rx", 0, sent.channels, SOON)?;
     graph.link(&output, &input)?;
     Ok(graph)
+}
+
+/// What the receiving node's port says about how old its samples are, in frames at 48 kHz.
+fn reported(graph: Option<&PipeWire<'_>>) -> anyhow::Result<i64> {
+    let graph = graph.context("the relaying computer's graph")?;
+    let node = graph.node("wireloom.heard.tx")?.context("the receiving node vanished")?;
+    let (_, port) = node.outputs.first().context("a receiving node has outputs")?;
+    let latencies = port["params"]["Latency"].as_array().context("the port reports no latency")?;
+    let output = latencies.iter().find(|latency| latency["direction"] == "Output");
+    let output = output.context("the port reports no output latency")?;
+    let [least, most] = ["min", "max"].map(|end| {
+        let number = |unit: &str| output[format!("{end}{unit}")].as_f64().unwrap_or_default();
+        (number("Rate") + number("Ns") * 48e-6).round() as i64
+    });
+    ensure!(least == most, "the port reports a latency between {least} and {most} frames");
+    Ok(least)
 }
 
 /// By how many frames the second stream is later than the first. Waits until there is sound in both.
