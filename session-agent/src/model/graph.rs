@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use wireloom_units::Nanos;
-use wireloom_wanted::{Key, MAX_VALUE_BYTES, Node, SCHEMA};
+use wireloom_wanted::{Key, MAX_VALUE_BYTES, Node, SCHEMA, StateReport};
 
 use super::Model;
 use super::routes::GraphObject;
@@ -56,6 +56,8 @@ pub struct Mirror {
     keys: BTreeMap<String, String>,
     pending: HashMap<String, (Option<String>, Nanos)>,
     ops: VecDeque<GraphOp>,
+    /// What nodes that no stream has said before the object was settled, for the streams that are adopted then.
+    reports: BTreeMap<String, StateReport>,
 }
 
 impl Mirror {
@@ -79,8 +81,14 @@ impl Mirror {
         self.keys.get(key).map(String::as_str)
     }
 
+    /// What `node` said before it was adopted.
+    pub fn take_report(&mut self, node: &str) -> Option<StateReport> {
+        self.reports.remove(node)
+    }
+
     fn forget(&mut self) {
         self.keys.clear();
+        self.reports.clear();
         self.pending.clear();
         self.ops.clear();
         (self.object, self.settled, self.schema) = (false, false, None);
@@ -136,6 +144,7 @@ impl Model {
             GraphEvent::Settled => {
                 self.graph.settled = self.graph.object;
                 self.adopt(now);
+                self.graph.reports.clear();
                 self.tell_graph(now);
             }
             GraphEvent::ObjectGone => {
@@ -148,6 +157,7 @@ impl Model {
             }
             GraphEvent::Property { key: None, .. } => {
                 self.graph.keys.clear();
+                self.graph.reports.clear();
                 self.graph.pending.clear();
                 self.forget_reports();
             }
@@ -166,9 +176,15 @@ impl Model {
         match &parsed {
             Key::Schema => self.graph.schema = value,
             Key::State(node) => {
-                let report = value.as_deref().and_then(|value| serde_json::from_str(value).ok());
+                let report: Option<StateReport> =
+                    value.as_deref().and_then(|value| serde_json::from_str(value).ok());
                 if let Some(stream) = self.stream_of_node(node) {
                     stream.report = report;
+                } else if let Some(report) = report
+                    && !self.graph.settled
+                    && self.graph.reports.len() < MAX_KEYS
+                {
+                    self.graph.reports.insert(node.to_string(), report);
                 }
             }
             Key::Stats(node) => {

@@ -91,6 +91,7 @@ impl Model {
             kept.leaves_at = Some(self.started.plus(FIRST_PATIENCE).max(now.mono));
             kept.address =
                 node.legs.first().and_then(|leg| leg.source).map(|ip| ip.to_string()).unwrap_or_default();
+            kept.report = self.graph.take_report(&node_id(&id, node.direction == Direction::Transmit));
             kept.node = Some(Node { offline: false, ..node });
             self.streams.insert(id, kept);
         }

@@ -155,6 +155,23 @@ fn a_kept_node_that_is_linked_stays_offline_until_its_link_goes() {
 }
 
 #[test]
+fn a_kept_node_that_plays_is_known_to_play_and_stays() {
+    let mut first = Bench::new(Saved::default());
+    first.connect();
+    first.hear(&sdp(4711, 21, "Stage", 1));
+    let id = first.nodes()[0].0.to_owned();
+    let mut next = Bench::new(Saved::default());
+    next.object = first.object;
+    let state = r#"{"state": "running", "mode": "locked", "links": 2}"#;
+    next.object.insert(format!("state.{id}"), state.to_owned());
+    next.connect();
+    let running = |bench: &Bench| bench.model.streams.values().filter(|stream| stream.runs()).count();
+    assert_eq!(running(&next), 1);
+    next.pass(500);
+    assert_eq!((running(&next), next.nodes()[0].1.offline), (1, false), "its packets still come");
+}
+
+#[test]
 fn a_device_that_moves_while_the_agent_is_away_keeps_its_id() {
     let mut first = Bench::new(Saved::default());
     first.connect();
