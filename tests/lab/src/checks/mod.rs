@@ -78,7 +78,7 @@ pub const CHECKS: &[Check] = &[
     Check { name: "stock", about: "PipeWire's own RTP modules work in the lab", run: stock::run },
     Check {
         name: "receive",
-        about: "a stream of GStreamer arrives bit-exact at a PipeWire client",
+        about: "a stream of GStreamer or FFmpeg arrives bit-exact at a PipeWire client",
         run: receive::run,
     },
     Check {

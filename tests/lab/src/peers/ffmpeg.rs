@@ -17,29 +17,14 @@ pub fn sender(host: &Host, stream: &RtpStream) -> anyhow::Result<Process> {
     let frames = stream.samples_per_packet as usize;
     let packet_size = RTP_HEADER + stream.payload_bytes();
     let RtpStream { address, port, .. } = stream;
-    let mut process = host.spawn(
-        "ffmpeg",
-        [
-            "-hide_banner",
-            "-loglevel",
-            "warning",
-            "-f",
-            &format,
-            "-ar",
-            "48000",
-            "-ac",
-            &stream.channels.to_string(),
-        ]
-        .into_iter()
-        .chain(["-probesize", "32", "-i", "pipe:0", "-af", &format!("asetnsamples=n={frames},arealtime")])
-        .chain(["-c:a", &format!("pcm_{format}"), "-payload_type", &stream.payload_type.to_string()])
-        .chain(["-flush_packets", "1", "-f", "rtp"])
-        .chain([format!(
-            "rtp://{address}:{port}?ttl=32&localaddr={}&pkt_size={packet_size}",
-            host.address()
-        )
-        .as_str()]),
-    )?;
+    let mut command = host.device_command("ffmpeg");
+    command
+        .args(["-hide_banner", "-loglevel", "warning", "-f", &format, "-ar", "48000", "-ac"])
+        .args([&stream.channels.to_string(), "-probesize", "32", "-i", "pipe:0"])
+        .args(["-af", &format!("asetnsamples=n={frames},arealtime"), "-c:a", &format!("pcm_{format}")])
+        .args(["-payload_type", &stream.payload_type.to_string(), "-flush_packets", "1", "-f", "rtp"])
+        .arg(format!("rtp://{address}:{port}?ttl=32&localaddr={}&pkt_size={packet_size}", host.address()));
+    let mut process = host.start("ffmpeg", command)?;
     super::feed(process.stdin().context("a piped input")?, stream)?;
     Ok(process)
 }
