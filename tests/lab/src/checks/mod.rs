@@ -14,6 +14,7 @@ mod interrupts;
 mod ipv6;
 mod latency;
 mod leader_loss;
+mod learned;
 mod many_links;
 mod memberships;
 mod network;
@@ -132,6 +133,11 @@ pub const CHECKS: &[Check] = &[
         name: "discovery",
         about: "an announced stream becomes a node and is heard exactly",
         run: discovery::run,
+    },
+    Check {
+        name: "learned",
+        about: "a stream of ptp4l's clock without an offset is learned once, and stays exact",
+        run: learned::run,
     },
     Check {
         name: "ipv6",
