@@ -122,9 +122,12 @@ impl Daemon {
             summary: String::new(),
         };
         let now = raw_now();
-        daemon.publisher.beat(now);
         daemon.every_second(now);
         daemon.rescan(now);
+        // The line of the run before is on the page before the page lives: from a living page that lacks the line in
+        // use readers go to another one, and what plays jumps.
+        daemon.publish_if_due();
+        daemon.publisher.beat(raw_now());
         Ok(daemon)
     }
 
