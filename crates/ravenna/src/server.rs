@@ -14,7 +14,8 @@ use crate::{Message, Reader, Resource, Start, uri::by_name};
 ///
 /// Answers OPTIONS, DESCRIBE, GET_PARAMETER and TEARDOWN (RFC 2326 §10); there is no SETUP and no PLAY in RAVENNA.
 /// Every connection that described a session gets its changed description by ANNOUNCE (§10.3). At most 64 connections,
-/// 16 of one host; one that leaves a request unfinished for 10 s, or describes nothing for 120 s, is closed.
+/// 16 of one host; when there are as many, the host that holds most makes room for who holds fewer. One that leaves a
+/// request unfinished for 10 s, or describes nothing for 120 s, is closed.
 #[derive(Debug)]
 pub struct RtspServer {
     authority: String,
@@ -101,8 +102,12 @@ impl RtspServer {
     /// A client connected; `None` when there are too many: close it at once.
     pub fn handle_open(&mut self, now: Nanos, peer: IpAddr) -> Option<ConnectionId> {
         let of_peer = self.connections.values().filter(|connection| connection.peer == peer).count();
-        if self.connections.len() >= MAX_CONNECTIONS || of_peer >= MAX_OF_PEER {
+        if of_peer >= MAX_OF_PEER {
             return None;
+        }
+        if self.connections.len() >= MAX_CONNECTIONS {
+            let spare = self.find_spare(of_peer)?;
+            self.close(spare);
         }
         self.next += 1;
         let id = ConnectionId(self.next);
@@ -161,6 +166,18 @@ impl RtspServer {
     /// When to call `handle_timeout` next.
     pub fn poll_timeout(&self) -> Option<Nanos> {
         self.connections.values().filter_map(Connection::deadline).min()
+    }
+
+    /// The longest silent connection of the host that holds most, if it holds so many more than the newcomer's
+    /// `of_peer` that giving one up leaves it no worse off: hosts that share what there is take nothing from each other.
+    fn find_spare(&self, of_peer: usize) -> Option<ConnectionId> {
+        let mut held: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for connection in self.connections.values() {
+            *held.entry(connection.peer).or_default() += 1;
+        }
+        let most = held.values().copied().max().filter(|most| *most >= of_peer + 2)?;
+        let theirs = self.connections.iter().filter(|(_, it)| held.get(&it.peer) == Some(&most));
+        theirs.min_by_key(|(_, it)| it.last).map(|(id, _)| *id)
     }
 
     fn close(&mut self, id: ConnectionId) {

@@ -137,7 +137,8 @@ fn connections_are_counted_and_idle_ones_closed() {
     let of_one = (0..100).filter_map(|_| server.handle_open(at(0), [192, 0, 2, 9].into())).count();
     assert_eq!(of_one, 16);
     let all = (0..200).filter_map(|n| server.handle_open(at(0), [192, 0, 3, n].into())).count();
-    assert_eq!(all, 48);
+    assert_eq!(all, 63, "48 beside the sixteen, of which all but one make room");
+    assert_eq!(std::iter::from_fn(|| server.poll_output()).count(), 15);
     // All idle ones go after two minutes, and make room.
     assert_eq!(server.poll_timeout(), Some(at(120)));
     server.handle_timeout(at(120));
@@ -201,4 +202,27 @@ fn our_client_follows_our_server() {
         .collect();
     let expected = [session(7, "Drums: 1/2", 1), session(9, "Über", 1), session(7, "Drums: 1/2", 2)];
     assert_eq!(bodies, expected.iter().map(|session| session.sdp.as_bytes()).collect::<Vec<_>>());
+}
+
+#[test]
+fn who_holds_most_connections_makes_room_for_who_holds_fewer() {
+    let mut server = RtspServer::new("192.0.2.1:8854");
+    server.handle_sessions([session(7, "Drums", 1)]);
+    let hoarders: Vec<_> = (0..64)
+        .map(|number| server.handle_open(at(number), [192, 0, 2, 100 + number as u8 % 4].into()))
+        .map(|id| id.expect("has room"))
+        .collect();
+    for id in &hoarders {
+        // Who described something may be silent for ever.
+        server.handle_bytes(at(100), *id, &Message::request("DESCRIBE", "/by-id/7").emit());
+    }
+    while server.poll_output().is_some() {}
+    assert!(server.handle_open(at(200), [192, 0, 2, 9].into()).is_some());
+    assert_eq!(server.poll_output(), Some(Output::Close(hoarders[0])), "the one that was silent longest");
+    let more = (0..100).filter(|_| server.handle_open(at(200), [192, 0, 2, 9].into()).is_some()).count();
+    assert_eq!(more, 11, "no more than the others: nobody takes from who has as little");
+    assert_eq!(std::iter::from_fn(|| server.poll_output()).count(), 11);
+    for host in 100..104 {
+        assert_eq!(server.handle_open(at(200), [192, 0, 2, host].into()), None, "and nothing is taken back");
+    }
 }
