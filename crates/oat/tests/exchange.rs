@@ -374,3 +374,31 @@ fn a_sender_that_starts_again_goes_on_with_the_receivers_of_before() {
         "{events:?}"
     );
 }
+
+#[test]
+fn who_comes_and_goes_all_the_time_starts_no_more_than_ten_flows_a_second() {
+    let mut sender = sender(&[stream(1, 2)]);
+    let from = host(66, 40_000);
+    let ask = Message { port: 50_064, ..Message::new(Op::Subscribe) };
+    let answer = sender.handle_datagram(ms(0), PORT, from, &ask.emit()).expect("a message");
+    let cookie = Message::parse(&answer.expect("a challenge")).expect("ours").cookie;
+    let mut started = 0;
+    for _ in 0..500 {
+        for op in [Op::Subscribe, Op::Unsubscribe] {
+            let message = Message { op, cookie, ..ask };
+            sender.handle_datagram(ms(1), PORT, from, &message.emit()).expect("a message");
+        }
+        let events = std::iter::from_fn(|| sender.poll_event());
+        started += events.filter(|event| matches!(event, SenderEvent::Started(_))).count();
+    }
+    assert_eq!(started, 10);
+    // Renewing is no start, and others are not held up.
+    let mut receiver = Subscription::new(ms(1), wish(50_064));
+    talk(ms(1), &mut sender, host(9, 40_000), &mut receiver);
+    assert_eq!(receiver.state(), SubscriptionState::Active);
+    let subscribe = Message { cookie, ..ask }.emit();
+    for _ in 0..100 {
+        let answer = sender.handle_datagram(ms(1_001), PORT, from, &subscribe).expect("a message");
+        assert_eq!(Message::parse(&answer.expect("granted")).expect("ours").op, Op::Ack);
+    }
+}

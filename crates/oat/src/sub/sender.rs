@@ -136,6 +136,8 @@ pub struct SubscriptionSender {
     offered: Vec<Offered>,
     subscribers: Vec<Subscriber>,
     throttle: Throttle,
+    /// Flows that start.
+    starts: Throttle,
     events: VecDeque<SenderEvent>,
 }
 
@@ -151,6 +153,7 @@ impl SubscriptionSender {
             offered: Vec::new(),
             subscribers: Vec::with_capacity(in_all),
             throttle: Throttle::new(),
+            starts: Throttle::new(),
             events: VecDeque::new(),
         }
     }
@@ -292,6 +295,9 @@ impl SubscriptionSender {
             None => {
                 if let Err(reason) = self.room_for(&offered) {
                     return self.refuse(now, from, message, reason);
+                }
+                if !self.starts.admits(now, *from.ip()) {
+                    return None; // who comes and goes all the time; others ask again in a moment
                 }
                 self.subscribers.push(renewed);
                 self.tell(SenderEvent::Started(renewed));

@@ -2,7 +2,7 @@ use core::net::Ipv4Addr;
 
 use wireloom_units::Nanos;
 
-/// Bounds how often strangers are answered: so many a second to one address, so many to all.
+/// Bounds how often something is done for others: so many times a second for one address, so many for all.
 #[derive(Debug)]
 pub(super) struct Throttle {
     all: Window,
@@ -32,7 +32,7 @@ impl Throttle {
         Self { all: Window::new(Nanos::ZERO), sources: [None; SOURCES] }
     }
 
-    /// Whether `source` may be answered now; counts the answer.
+    /// Whether it may be done for `source` now; counts it.
     pub(super) fn admits(&mut self, now: Nanos, source: Ipv4Addr) -> bool {
         self.all.renew(now);
         if self.all.count >= PER_SECOND {
