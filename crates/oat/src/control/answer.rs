@@ -1,9 +1,9 @@
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use core::fmt;
 
 use serde::de::DeserializeOwned;
 
-use super::{Device, Fault, InputStatus, MAX_ANSWER, Stream};
+use super::{Device, Fault, InputStatus, MAX_ANSWER, Side, Stream};
 
 /// Why an answer of a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,12 +55,14 @@ pub fn read_device(status: u16, body: &[u8]) -> Result<Device, AnswerError> {
     Ok(device)
 }
 
-/// Reads the answer to `GET /streams`: at most 128, none with a channel count that makes no sense.
+/// Reads the answer to `GET /streams`: at most 128, none with a channel count that makes no sense, none twice.
 pub fn read_streams(status: u16, body: &[u8]) -> Result<Vec<Stream>, AnswerError> {
     let mut streams: Vec<Stream> = read(status, body)?;
     streams.retain(|stream| {
         (1..=128).contains(&stream.channels) && !stream.id.is_empty() && stream.id.len() <= MAX_ID
     });
+    let mut seen = BTreeSet::new();
+    streams.retain(|stream| seen.insert((stream.direction == Side::Rx, stream.id.clone())));
     streams.truncate(MAX_STREAMS);
     for stream in &mut streams {
         stream.name = shortened(&stream.name);
@@ -139,5 +141,22 @@ mod tests {
         let streams = read_streams(200, text.as_bytes()).expect("a list");
         assert_eq!(streams.len(), 1);
         assert_eq!((streams[0].name.len(), streams[0].labels.len()), (128, 2));
+    }
+
+    #[test]
+    fn an_input_is_listed_once() {
+        let stream = |id: &str, name: &str, side: &str| {
+            format!(r#"{{"id":"{id}","name":"{name}","direction":"{side}","channels":2}}"#)
+        };
+        let text = format!(
+            "[{},{},{},{}]",
+            stream("1", "In", "rx"),
+            stream("1", "Out", "tx"),
+            stream("1", "Other", "rx"),
+            stream("2", "In 2", "rx")
+        );
+        let streams = read_streams(200, text.as_bytes()).expect("a list");
+        let names: Vec<_> = streams.iter().map(|stream| &*stream.name).collect();
+        assert_eq!(names, ["In", "Out", "In 2"]);
     }
 }
