@@ -9,11 +9,14 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use wireloom_oat::control::{Call, MAX_ANSWER};
 
 /// A device that takes longer does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// Octets that are read of one connection: a longest answer with its head, however it is cut into pieces.
+const MOST: u64 = 2 * MAX_ANSWER as u64;
 
 /// Why there is no answer.
 #[derive(Debug)]
@@ -51,7 +54,9 @@ pub async fn call(address: SocketAddrV4, call: &Call) -> Result<(u16, Bytes), Ca
 
 async fn exchange(address: SocketAddrV4, call: &Call) -> Result<(u16, Bytes), CallError> {
     let stream = TcpStream::connect(address).await.map_err(CallError::Connection)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(CallError::Http)?;
+    let (reading, writing) = stream.into_split();
+    let stream = TokioIo::new(tokio::io::join(reading.take(MOST), writing));
+    let (mut sender, connection) = http1::handshake(stream).await.map_err(CallError::Http)?;
     let mut request =
         hyper::Request::builder().method(call.method).uri(&call.path).header(HOST, address.to_string());
     if !call.body.is_empty() {
@@ -126,6 +131,8 @@ mod tests {
         let endless =
             b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[";
         assert!(matches!(asked(endless, true), Err(CallError::Body(_))), "a body without an end");
+        let never_begins = asked(b"HTTP/1.1 100 Continue\r\n\r\n", true);
+        assert!(matches!(never_begins, Err(CallError::Http(_))), "{never_begins:?}");
     }
 
     #[test]
