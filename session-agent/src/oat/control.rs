@@ -84,13 +84,16 @@ pub async fn run(carrier: impl Carrier, mut link: Link, mut plan: watch::Receive
                     let _ = link.told.send(Told::ReceiverLeft(receiver)).await; // the agent is ending
                 }
             }
-            Some((receiver, device)) = owners.recv() => drop(owner_of.insert(receiver, device)),
+            Some((receiver, device)) = owners.recv() => drop(match device {
+                Some(device) => owner_of.insert(receiver, device),
+                None => owner_of.remove(&receiver),
+            }),
             order = link.orders.recv() => {
                 let Some(order) = order else { return };
                 let device = owner_of.get(&order.receiver).and_then(|device| attended.get(device));
                 let (id, count) = (order.order, order.changes.len());
                 if device.is_none_or(|device| device.orders.try_send(order).is_err()) {
-                    let failed = vec![Outcome::Failed("Its device has just left.".to_owned()); count];
+                    let failed = vec![Outcome::Failed("It has just left.".to_owned()); count];
                     let _ = link.told.send(Told::Answer { order: id, outcomes: failed }).await;
                 }
             }
@@ -133,7 +136,8 @@ struct Attendant<C> {
     address: SocketAddrV4,
     told: mpsc::Sender<Told>,
     plan: watch::Receiver<Plan>,
-    owners: mpsc::Sender<(String, String)>,
+    /// Whose an input is; nobody's when it left.
+    owners: mpsc::Sender<(String, Option<String>)>,
     /// By the id that the core knows them by.
     inputs: BTreeMap<String, Input>,
     /// It did not answer since it was last looked at.
@@ -205,7 +209,7 @@ impl<C: Carrier> Attendant<C> {
             there.push(facts.id.clone());
             let known = self.inputs.get(&facts.id).is_some_and(|input| input.facts == facts);
             if !known {
-                let _ = self.owners.send((facts.id.clone(), self.device.clone())).await;
+                let _ = self.owners.send((facts.id.clone(), Some(self.device.clone()))).await;
                 let _ = self.told.send(Told::Receiver(Box::new(facts.clone()))).await;
                 self.inputs.insert(facts.id.clone(), Input { id: stream.id, facts, plays: None });
             }
@@ -238,6 +242,7 @@ impl<C: Carrier> Attendant<C> {
         let gone: Vec<_> = self.inputs.keys().filter(|id| is_gone(id)).cloned().collect();
         for id in gone {
             self.inputs.remove(&id);
+            let _ = self.owners.send((id.clone(), None)).await;
             let _ = self.told.send(Told::ReceiverLeft(id)).await;
         }
     }
@@ -361,8 +366,54 @@ fn plan_change(input: &str, changes: &[Change]) -> Result<Request, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use wireloom_route::CommandId;
+
     use super::*;
-    use crate::executor::Play;
+    use crate::executor::{Executors, Play};
+
+    /// A device whose input is another one whenever it is asked which there are.
+    #[derive(Clone, Default)]
+    struct Fickle(Arc<AtomicUsize>);
+
+    impl Carrier for Fickle {
+        async fn ask(&self, _: SocketAddrV4, call: Call) -> Result<(u16, Bytes), String> {
+            let body = match call.path.rsplit('/').next() {
+                Some("device") => control::Device::EXAMPLE.to_owned(),
+                Some("streams") => {
+                    let number = self.0.fetch_add(1, Ordering::Relaxed);
+                    format!(r#"[{{"id":"{number}","name":"In","direction":"rx","channels":2}}]"#)
+                }
+                _ => r#"{"state":"idle"}"#.to_owned(),
+            };
+            Ok((200, body.into()))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_remembers_whose_an_input_was_that_left() {
+        let (mut executors, mut told) = Executors::new();
+        let (plans, plan) = watch::channel(Plan::default());
+        tokio::spawn(run(Fickle::default(), executors.add(Protocol::Oat), plan));
+        let devices = BTreeMap::from([("fickle".to_owned(), "192.0.2.31:80".parse().expect("valid"))]);
+        plans.send_replace(Plan { devices, ..Plan::default() });
+        let left = loop {
+            if let Told::ReceiverLeft(id) = told.recv().await.expect("it goes on") {
+                break id;
+            }
+        };
+        let changes = vec![Change { input: 0, play: None }];
+        let order = Order { order: CommandId(1), receiver: left, protocol: Protocol::Oat, changes };
+        executors.give(order).expect("is taken");
+        let outcomes = loop {
+            if let Told::Answer { outcomes, .. } = told.recv().await.expect("it goes on") {
+                break outcomes;
+            }
+        };
+        assert_eq!(outcomes, [Outcome::Failed("It has just left.".to_owned())], "no device was asked");
+    }
 
     fn play(input: u16, stream: &str, channel: u16) -> Change {
         let play = Play { stream: stream.to_owned(), channel, sdp: "v=0".into() };
