@@ -29,6 +29,8 @@ pub struct Oat {
     taken: BTreeSet<u16>,
     /// Devices that DNS-SD names, by the full name of their service: also those that send no stream.
     named: BTreeMap<String, Named>,
+    /// Devices that are controlled, and where: who claims the name of one that is there does not come in its place.
+    controlled: BTreeMap<String, SocketAddrV4>,
 }
 
 /// A device that DNS-SD names.
@@ -126,6 +128,7 @@ impl Model {
         self.oat.subscriptions.retain(now.mono, |id| wanted.iter().any(|(wanted, ..)| wanted == id));
         self.oat.subscriptions.handle_timeout(now.mono);
         self.follow_oat(now);
+        self.oat.controlled = self.oat_plan().devices;
     }
 
     /// When [`Model::settle_oat`] is due.
@@ -156,6 +159,7 @@ impl Model {
     /// a network of this computer, so that no announcement makes us ask anybody else.
     pub fn oat_plan(&self) -> Plan {
         let mut plan = Plan::default();
+        let mut found: Vec<(String, SocketAddrV4)> = Vec::new();
         let ours = |address: IpAddr| {
             self.interfaces.iter().any(|facts| facts.addresses.iter().any(|(own, _)| *own == address))
         };
@@ -169,17 +173,21 @@ impl Model {
             let offer = described.vendor.oat.parse::<Offer>().unwrap_or_default();
             let near = self.interfaces.iter().any(|facts| !facts.loopback && facts.reaches(address.into()));
             let offline = stream.node.as_ref().is_some_and(|node| node.offline);
-            if let Some(port) = offer.control_port.filter(|_| near && !ours(address.into()) && !offline)
-                && plan.devices.len() < MAX_DEVICES
-            {
+            if let Some(port) = offer.control_port.filter(|_| near && !ours(address.into()) && !offline) {
                 let device = stream.device_key.clone().unwrap_or_else(|| stream.address.clone());
-                plan.devices.entry(device).or_insert(SocketAddrV4::new(address, port));
+                found.push((device, SocketAddrV4::new(address, port)));
             }
         }
         for named in self.oat.named.values().filter(|_| self.active) {
-            let known = plan.devices.values().any(|control| control.ip() == named.control.ip());
-            if !known && plan.devices.len() < MAX_DEVICES {
-                plan.devices.entry(named.device.clone()).or_insert(named.control);
+            if !found.iter().any(|(_, control)| control.ip() == named.control.ip()) {
+                found.push((named.device.clone(), named.control));
+            }
+        }
+        // What is controlled already goes before what was found since.
+        found.sort_by_key(|(device, control)| self.oat.controlled.get(device) != Some(control));
+        for (device, control) in found {
+            if plan.devices.len() < MAX_DEVICES {
+                plan.devices.entry(device).or_insert(control);
             }
         }
         plan

@@ -303,3 +303,29 @@ fn what_is_sent_to_another_host_is_in_use_there_until_its_address_is_ours() {
     bench.settle();
     assert_eq!(bench.nodes()[0].1.legs[0].address, IpAddr::from([192, 0, 2, 99]));
 }
+
+#[test]
+fn who_claims_the_name_of_a_device_that_is_there_is_not_controlled_in_its_place() {
+    use crate::ravenna::Event;
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let address = |last: u8| SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 80);
+    let claim = |service: &str, last| Event::Control {
+        name: format!("{service}._http._tcp.local."),
+        host: "mixtee-01b7.local.".into(),
+        address: address(last),
+    };
+    let controlled = |bench: &Bench| bench.model.oat_plan().devices.into_values().collect::<Vec<_>>();
+    bench.model.handle_ravenna(bench.now, claim("MixTEE", 31));
+    bench.settle();
+    bench.model.handle_ravenna(bench.now, claim("Another", 66));
+    bench.settle();
+    assert_eq!(controlled(&bench), [address(31)]);
+    // It moved; and then it went.
+    bench.model.handle_ravenna(bench.now, claim("MixTEE", 32));
+    bench.settle();
+    assert_eq!(controlled(&bench).len(), 1);
+    bench.model.handle_ravenna(bench.now, Event::ControlLost { name: "MixTEE._http._tcp.local.".into() });
+    bench.settle();
+    assert_eq!(controlled(&bench), [address(66)]);
+}
