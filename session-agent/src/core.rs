@@ -157,7 +157,11 @@ impl Driver {
                 }
                 Some(answer) = ends.answers.recv(), if !resting => {
                     heard = true;
-                    changed = self.model.handle_subscription(self.clock.now(), answer.local, answer.from, &answer.bytes);
+                    changed = self.take_answer(&answer);
+                    for _ in 1..BATCH {
+                        let Ok(answer) = ends.answers.try_recv() else { break };
+                        changed |= self.take_answer(&answer);
+                    }
                 }
                 Some(question) = ends.questions.recv(), if !resting => {
                     heard = true;
@@ -212,6 +216,10 @@ impl Driver {
             tracing::trace!("announcement from {}: {error}", datagram.from);
             false
         })
+    }
+
+    fn take_answer(&mut self, answer: &oat::Datagram) -> bool {
+        self.model.handle_subscription(self.clock.now(), answer.local, answer.from, &answer.bytes)
     }
 
     fn answer_question(&mut self, question: &oat::Question) -> bool {

@@ -16,6 +16,7 @@ mod journal;
 mod lock;
 mod model;
 mod oat;
+mod pace;
 mod pipewire_thread;
 mod ravenna;
 mod request;

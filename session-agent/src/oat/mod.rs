@@ -12,6 +12,10 @@ mod questions;
 mod sockets;
 mod subscriptions;
 
+use std::time::Duration;
+
+use crate::pace::Pace;
+
 pub use announced::{Ask, ask, device_key, is_oat, labels, oat_device, tokens};
 #[cfg(test)]
 pub use control::Carrier;
@@ -19,3 +23,11 @@ pub use control::{Http, Plan, run as control};
 pub use questions::{Question, Questions};
 pub use sockets::{Datagram, Sockets};
 pub use subscriptions::{Outgoing, Subscriptions, Wanted};
+
+/// So many datagrams are read of one socket before its reader rests; what floods us beyond is lost in the kernel.
+const BURST: usize = 32;
+const REST: Duration = Duration::from_millis(5);
+
+const fn pace() -> Pace {
+    Pace::new(BURST, REST)
+}

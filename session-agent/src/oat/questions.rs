@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::UdpSocket;
@@ -12,9 +11,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-/// So many datagrams are read of one socket before the reader rests; what floods us beyond is lost in the kernel.
-const BURST: u32 = 32;
-const REST: Duration = Duration::from_millis(5);
+use super::pace;
 
 /// A datagram that came to one of them.
 #[derive(Debug)]
@@ -96,13 +93,10 @@ impl Questions {
 /// Passes on what may be a message. When the agent is busy, questions are lost.
 async fn read(local: SocketAddrV4, socket: UdpSocket, heard: mpsc::Sender<Question>) {
     let mut buffer = [0; wireloom_oat::MESSAGE_BYTES + 1];
-    let mut count = 0_u32;
+    let mut pace = pace();
     loop {
         let received = socket.recv_from(&mut buffer).await;
-        count += 1;
-        if count.is_multiple_of(BURST) {
-            tokio::time::sleep(REST).await;
-        }
+        pace.take(1).await;
         let Ok((wireloom_oat::MESSAGE_BYTES, SocketAddr::V4(from))) = received else { continue };
         let bytes = buffer.get(..wireloom_oat::MESSAGE_BYTES).unwrap_or_default().to_vec();
         let _ = heard.try_send(Question { local, from, bytes });

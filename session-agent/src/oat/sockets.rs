@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::debug;
 
-use super::Outgoing;
+use super::{Outgoing, pace};
 
 /// A datagram that came to the socket of `local`.
 #[derive(Debug)]
@@ -69,17 +69,43 @@ impl Drop for Open {
     }
 }
 
-/// Passes on what comes. Longer datagrams than ours are cut, and refused for it; when the agent is busy they are lost.
+/// Passes on what may be a message. When the agent is busy, answers are lost.
 async fn read(local: Ipv4Addr, socket: UdpSocket, datagrams: mpsc::Sender<Datagram>) {
     let mut buffer = [0; wireloom_oat::MESSAGE_BYTES + 1];
+    let mut pace = pace();
     loop {
-        let Ok((length, from)) = socket.recv_from(&mut buffer).await else {
-            // A host said that nobody listens; that does not concern the next one.
-            tokio::task::yield_now().await;
-            continue;
-        };
-        let SocketAddr::V4(from) = from else { continue };
-        let bytes = buffer.get(..length).unwrap_or_default().to_vec();
+        let received = socket.recv_from(&mut buffer).await;
+        pace.take(1).await;
+        // An error is a host that said that nobody listens; that does not concern the next one.
+        let Ok((wireloom_oat::MESSAGE_BYTES, SocketAddr::V4(from))) = received else { continue };
+        let bytes = buffer.get(..wireloom_oat::MESSAGE_BYTES).unwrap_or_default().to_vec();
         let _ = datagrams.try_send(Datagram { local, from, bytes });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::super::{BURST, REST};
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_is_read_at_a_bounded_pace() {
+        let local = Ipv4Addr::LOCALHOST;
+        let socket = std::net::UdpSocket::bind((local, 0)).expect("a port");
+        socket.set_nonblocking(true).expect("can be set");
+        let to = socket.local_addr().expect("bound");
+        let stranger = std::net::UdpSocket::bind((local, 0)).expect("a port");
+        for _ in 0..4 * BURST {
+            stranger.send_to(&[0; wireloom_oat::MESSAGE_BYTES], to).expect("is sent");
+        }
+        let (sender, mut heard) = mpsc::channel(4 * BURST);
+        let begun = Instant::now();
+        tokio::spawn(read(local, UdpSocket::from_std(socket).expect("a socket"), sender));
+        for _ in 0..4 * BURST {
+            heard.recv().await.expect("it goes on");
+        }
+        assert!(begun.elapsed() >= 4 * REST, "in {:?}", begun.elapsed());
     }
 }
