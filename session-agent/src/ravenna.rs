@@ -7,6 +7,7 @@ mod client;
 mod discovery;
 mod hub;
 mod server;
+mod starts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddrV4};
 use std::sync::Arc;
@@ -16,7 +17,12 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use crate::model::InterfaceFacts;
+use crate::pace::Pace;
 use crate::time::Clock;
+
+/// Octets of one connection, either way, after which its reader rests: a description of a minute's news.
+const OCTETS: usize = 4096;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// What the core wants of RAVENNA. Without interfaces nothing is heard, sent or open.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -62,6 +68,10 @@ pub enum Event {
 pub struct Ravenna {
     plan: watch::Sender<Plan>,
     hub: JoinHandle<()>,
+}
+
+const fn pace() -> Pace {
+    Pace::new(OCTETS, PAUSE)
 }
 
 /// Starts the tasks. Call inside a runtime.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, sleep_until, timeout};
@@ -12,6 +12,7 @@ use tracing::debug;
 use wireloom_ravenna::{ClientEvent, Location, Reconnect, RtspClient};
 use wireloom_units::Nanos;
 
+use super::pace;
 use crate::time::Clock;
 
 /// A connection is made, and octets are taken, within this time, or never.
@@ -52,8 +53,30 @@ pub enum Report {
     },
 }
 
-/// Follows the sessions that `wanted` names until nobody sends any more.
+/// Follows the sessions that `wanted` names, from after `wait`, until nobody sends any more.
 pub async fn follow(
+    clock: Clock,
+    server: SocketAddr,
+    wanted: watch::Receiver<Wanted>,
+    reports: mpsc::Sender<Report>,
+    wait: Duration,
+) {
+    let needed = still_needed(wanted.clone());
+    tokio::select! {
+        () = needed => {} // whatever was under way is given up
+        () = async {
+            sleep(wait).await;
+            attend(clock, server, wanted, reports).await;
+        } => {}
+    }
+}
+
+/// Ends when nobody sends any more.
+async fn still_needed(mut wanted: watch::Receiver<Wanted>) {
+    while wanted.changed().await.is_ok() {}
+}
+
+async fn attend(
     clock: Clock,
     server: SocketAddr,
     wanted: watch::Receiver<Wanted>,
@@ -102,9 +125,10 @@ struct Follower {
 
 impl Follower {
     /// Talks over one connection. An error says why it ended.
-    async fn converse(&mut self, mut stream: TcpStream) -> Result<(), String> {
+    async fn converse(&mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), String> {
         let mut client = RtspClient::new(&self.server.to_string());
         let mut buffer = [0; 4096];
+        let mut pace = pace();
         self.ask(&mut client);
         loop {
             self.tell(&mut client, &mut stream).await?;
@@ -115,6 +139,7 @@ impl Follower {
                     length => {
                         let bytes = buffer.get(..length).unwrap_or_default();
                         client.handle_bytes(self.clock.now().mono, bytes);
+                        pace.take(length).await;
                     }
                 },
                 changed = self.wanted.changed() => {
@@ -148,7 +173,11 @@ impl Follower {
     }
 
     /// Sends and reports what the client has to say.
-    async fn tell(&mut self, client: &mut RtspClient, stream: &mut TcpStream) -> Result<(), String> {
+    async fn tell(
+        &mut self,
+        client: &mut RtspClient,
+        stream: &mut (impl AsyncWrite + Unpin),
+    ) -> Result<(), String> {
         while let Some(bytes) = client.poll_transmit() {
             match timeout(PATIENCE, stream.write_all(&bytes)).await {
                 Ok(sent) => sent.map_err(|error| error.to_string())?,
@@ -177,5 +206,61 @@ impl Follower {
             sleep(PACE).await;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use socket2::{Domain, Socket, Type};
+    use tokio::task::yield_now;
+    use tokio::time::Instant;
+
+    use super::super::{OCTETS, PAUSE};
+    use super::*;
+
+    fn one_session() -> (watch::Sender<Wanted>, watch::Receiver<Wanted>) {
+        watch::channel(Wanted::from([("Drums".to_owned(), None)]))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_under_way_is_given_up_when_nobody_needs_it() {
+        // Nobody accepts, and the queue is full: who connects now waits.
+        let listener = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        listener.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into()).expect("a port");
+        listener.listen(0).expect("listens");
+        let address = listener.local_addr().expect("bound").as_socket().expect("IPv4");
+        let _first = std::net::TcpStream::connect(address).expect("has room");
+        let (wanted, receiver) = one_session();
+        let (reports, _reported) = mpsc::channel(1);
+        let following = tokio::spawn(follow(Clock::start(), address, receiver, reports, Duration::ZERO));
+        for _ in 0..1000 {
+            yield_now().await;
+        }
+        assert!(!following.is_finished(), "it connects");
+        let begun = Instant::now();
+        drop(wanted);
+        following.await.expect("no panic");
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_sends_without_end_is_read_at_a_bounded_pace() {
+        let (mut server, stream) = tokio::io::duplex(64 * 1024);
+        let (_wanted, wanted) = one_session();
+        let (reports, _reported) = mpsc::channel(1);
+        let server_address = SocketAddr::from(([192, 0, 2, 1], 554));
+        let reconnect = Reconnect::default();
+        let clock = Clock::start();
+        let mut follower = Follower { clock, server: server_address, wanted, reports, reconnect };
+        tokio::spawn(async move { follower.converse(stream).await });
+        let begun = Instant::now();
+        for _ in 0..116 {
+            // Interleaved data, of which nothing is ever made.
+            server.write_all(&[&b"$\x01\x0f\xfc"[..], &[0; OCTETS - 4]].concat()).await.expect("is read");
+        }
+        // Sixteen are under way, one is being read.
+        assert!(begun.elapsed() >= 99 * PAUSE, "in {:?}", begun.elapsed());
     }
 }

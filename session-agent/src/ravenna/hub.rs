@@ -14,6 +14,7 @@ use wireloom_ravenna::{InstanceName, Session};
 
 use super::client::{self, Report, Wanted};
 use super::discovery::{Discovery, Found, Published};
+use super::starts::Starts;
 use super::{Event, Plan, server};
 use crate::time::Clock;
 
@@ -23,6 +24,8 @@ const MAX_SESSIONS: usize = 1024;
 const MAX_SERVERS: usize = 128;
 /// Devices of OAT that are known at a time.
 const MAX_CONTROLS: usize = 128;
+/// A session is redirected so often before it is described: servers that send us to each other are let be.
+const MAX_MOVES: u8 = 3;
 /// What failed is tried again, and floods are looked for, so often.
 const CHECK: Duration = Duration::from_secs(10);
 /// After a flood DNS-SD rests for so many checks.
@@ -79,6 +82,9 @@ struct Hub {
     /// Every session that DNS-SD names, with who describes it; and the path there that a redirection said.
     sessions: BTreeMap<InstanceName, (SocketAddr, Option<String>)>,
     servers: BTreeMap<SocketAddr, watch::Sender<Wanted>>,
+    starts: Starts,
+    /// Redirections of a session since it was described.
+    moves: BTreeMap<InstanceName, u8>,
     /// Devices of OAT, by the full name of their service.
     controls: BTreeMap<String, SocketAddrV4>,
     /// Our own server: where it listens, and what it describes.
@@ -100,6 +106,8 @@ impl Hub {
             rest: 0,
             sessions: BTreeMap::new(),
             servers: BTreeMap::new(),
+            starts: Starts::default(),
+            moves: BTreeMap::new(),
             controls: BTreeMap::new(),
             own: None,
             renamed: BTreeMap::new(),
@@ -218,10 +226,10 @@ impl Hub {
             return Ok(());
         }
         if known.is_none() && self.controls.len() >= MAX_CONTROLS {
-            debug!("the OAT device {name} is not followed: there are too many");
+            debug!("the OAT device {name:?} is not followed: there are too many");
             return Ok(());
         }
-        debug!("the OAT device {name} is controlled at {address}");
+        debug!("the OAT device {name:?} is controlled at {address}");
         self.controls.insert(name.clone(), address);
         self.tell(Event::Control { name, host, address }).await
     }
@@ -240,6 +248,7 @@ impl Hub {
         };
         match report {
             Report::Described { server, session, text } if asked(self, server, &session).is_some() => {
+                self.moves.retain(|name, _| name.as_str() != session);
                 self.tell(Event::Described { session, server: server.ip(), text }).await
             }
             Report::Announced { server, text } if self.servers.contains_key(&server) => {
@@ -250,6 +259,12 @@ impl Hub {
                 let Some(name) = asked(self, server, &session).filter(|_| self.reaches(to.ip())) else {
                     return Ok(());
                 };
+                let moves = self.moves.entry(name.clone()).or_default();
+                if *moves >= MAX_MOVES {
+                    debug!("RAVENNA session \"{name}\" is sent from server to server: it is let be");
+                    return Ok(());
+                }
+                *moves = moves.saturating_add(1);
                 self.ask(name, to, Some(location.path)).await
             }
             Report::Unknown { server, session } if asked(self, server, &session).is_some() => {
@@ -294,6 +309,7 @@ impl Hub {
         if self.sessions.remove(name).is_none() {
             return Ok(());
         }
+        self.moves.remove(name);
         self.tell_servers();
         self.tell(Event::Lost { session: name.as_str().to_owned() }).await
     }
@@ -312,7 +328,8 @@ impl Hub {
                 }
                 None => {
                     let (sender, receiver) = watch::channel(wanted);
-                    tokio::spawn(client::follow(self.clock, server, receiver, self.reports.clone()));
+                    let wait = self.starts.next(self.clock.now().mono);
+                    tokio::spawn(client::follow(self.clock, server, receiver, self.reports.clone(), wait));
                     self.servers.insert(server, sender);
                 }
             }

@@ -150,3 +150,33 @@ fn devices_of_oat_are_those_of_the_networks_in_use_and_never_too_many() {
         assert!(hub.controls.is_empty(), "no network is in use any more");
     });
 }
+
+#[test]
+fn servers_that_send_us_to_each_other_are_let_be() {
+    inside(async {
+        let (mut hub, _heard, _reports) = hub();
+        find(&mut hub, "loop", &["192.0.2.31"], 8554).await;
+        let current = |hub: &Hub| hub.sessions[&name("loop")].0;
+        let moved = |hub: &Hub| {
+            let other = if current(hub).port() == 8554 { 8555 } else { 8554 };
+            let location = Location { address: [192, 0, 2, 31].into(), port: other, path: "/x".into() };
+            Report::Moved { server: current(hub), session: "loop".into(), location }
+        };
+        let follow = async |hub: &mut Hub| {
+            let mut moves = 0;
+            for _ in 0..100 {
+                let (before, report) = (current(hub), moved(hub));
+                assert!(hub.take_report(report).await.is_ok());
+                moves += usize::from(current(hub) != before);
+            }
+            moves
+        };
+        assert_eq!(follow(&mut hub).await, 3);
+        let described =
+            Report::Described { server: current(&hub), session: "loop".into(), text: b"v=0".to_vec() };
+        assert!(hub.take_report(described).await.is_ok());
+        assert_eq!(follow(&mut hub).await, 3, "it was described: a new search");
+        assert!(hub.take_found(Found::Gone(name("loop"))).await.is_ok());
+        assert!(hub.moves.is_empty());
+    });
+}
