@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 use mdns_sd::{DaemonEvent, IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 use tracing::{debug, warn};
@@ -10,6 +11,10 @@ use wireloom_ravenna::{DEVICE_TYPE, InstanceName, RTSP_TYPE, SESSION_TYPE, insta
 
 /// More records than this in the cache are a flood: real studios have some hundreds of sessions.
 const MAX_RECORDS: i64 = 16_384;
+/// Without so many answers in a row the crate has no time to tell: it does nothing but read what it is sent.
+const MISSES: u8 = 3;
+/// An answer is waited for so long.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where devices of OAT are found whose inputs can be told what to play.
 const PAGE_TYPE: &str = "_http._tcp.local.";
@@ -49,6 +54,28 @@ pub struct Discovery {
     /// What is registered: type and name, and how.
     registered: BTreeMap<(&'static str, InstanceName), Published>,
     host: String,
+    flood: Flood,
+}
+
+/// Tells a flood by what the crate holds, or that it has no time to say.
+#[derive(Debug, Default)]
+struct Flood {
+    misses: u8,
+}
+
+impl Flood {
+    const fn judge(&mut self, records: Option<i64>) -> bool {
+        match records {
+            Some(records) => {
+                self.misses = 0;
+                records > MAX_RECORDS
+            }
+            None => {
+                self.misses = self.misses.saturating_add(1);
+                self.misses >= MISSES
+            }
+        }
+    }
 }
 
 impl Discovery {
@@ -61,7 +88,8 @@ impl Discovery {
         let sessions = daemon.browse(SESSION_TYPE)?;
         let pages = daemon.browse(PAGE_TYPE)?;
         let host = host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        Ok(Self { daemon, sessions, pages, changes, interfaces, registered: BTreeMap::new(), host })
+        let (registered, flood) = (BTreeMap::new(), Flood::default());
+        Ok(Self { daemon, sessions, pages, changes, interfaces, registered, host, flood })
     }
 
     /// Makes `interfaces` the ones in use.
@@ -153,12 +181,17 @@ impl Discovery {
     }
 
     /// Whether somebody floods the network with records: the crate keeps what it was sent.
-    pub async fn is_flooded(&self) -> bool {
-        let Ok(metrics) = self.daemon.get_metrics() else { return false };
-        let metrics = tokio::time::timeout(std::time::Duration::from_secs(1), metrics.recv_async()).await;
-        let Ok(Ok(metrics)) = metrics else { return false };
-        let records = metrics.iter().filter(|(name, _)| name.starts_with("cached-")).map(|(_, count)| *count);
-        records.sum::<i64>() > MAX_RECORDS
+    pub async fn is_flooded(&mut self) -> bool {
+        let records = self.records().await;
+        self.flood.judge(records)
+    }
+
+    /// How many records the crate holds; `None` when it does not say.
+    async fn records(&self) -> Option<i64> {
+        let metrics = self.daemon.get_metrics().ok()?;
+        let metrics = tokio::time::timeout(PATIENCE, metrics.recv_async()).await.ok()?.ok()?;
+        let cached = metrics.iter().filter(|(name, _)| name.starts_with("cached-"));
+        Some(cached.map(|(_, count)| *count).sum())
     }
 
     /// Withdraws everything that was published and ends.
@@ -213,4 +246,19 @@ fn kinds(names: &BTreeSet<String>) -> Vec<IfKind> {
 /// The full name, escaped as the crate escapes it.
 fn full_name(name: &InstanceName) -> String {
     format!("{}.{RTSP_TYPE}", name.as_str().replace('\\', r"\\").replace('.', r"\."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_holds_too_much_or_falls_silent_is_flooded() {
+        let mut flood = Flood::default();
+        let said: Vec<_> = [Some(1), None, None, Some(1), None, None, None, None, Some(MAX_RECORDS)]
+            .map(|records| flood.judge(records))
+            .to_vec();
+        assert_eq!(said, [false, false, false, false, false, false, true, true, false]);
+        assert!(flood.judge(Some(MAX_RECORDS + 1)));
+    }
 }

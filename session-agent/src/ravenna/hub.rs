@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{debug, info, warn};
 use wireloom_ravenna::{InstanceName, Session};
@@ -26,8 +27,12 @@ const MAX_SERVERS: usize = 128;
 const MAX_CONTROLS: usize = 128;
 /// A session is redirected so often before it is described: servers that send us to each other are let be.
 const MAX_MOVES: u8 = 3;
-/// What failed is tried again, and floods are looked for, so often.
+/// What failed is tried again so often.
 const CHECK: Duration = Duration::from_secs(10);
+/// Floods are looked for so often: what they fill is memory.
+const FLOOD_LOOK: Duration = Duration::from_secs(1);
+/// Said to the user.
+const FLOODED: &str = "somebody floods the network with DNS-SD records";
 /// After a flood DNS-SD rests for so many checks.
 const REST: u32 = 6;
 
@@ -37,7 +42,9 @@ pub async fn run(clock: Clock, mut plans: watch::Receiver<Plan>, events: mpsc::S
     let host = nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default();
     let mut hub = Hub::new(clock, events, report_sender, host);
     let mut check = interval(CHECK);
+    let mut look = interval(FLOOD_LOOK);
     check.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let going_on = tokio::select! {
             changed = plans.changed() => match changed {
@@ -49,6 +56,11 @@ pub async fn run(clock: Clock, mut plans: watch::Receiver<Plan>, events: mpsc::S
             },
             found = next(hub.discovery.as_ref()) => hub.take_found(found).await,
             Some(report) = reports.recv() => hub.take_report(report).await,
+            () = ended(hub.ending.as_mut()) => {
+                hub.ending = None; // the next check starts another
+                Ok(())
+            }
+            _ = look.tick() => hub.look_for_flood().await,
             _ = check.tick() => hub.check().await,
         };
         if going_on.is_err() {
@@ -67,6 +79,13 @@ async fn next(discovery: Option<&Discovery>) -> Found {
     }
 }
 
+async fn ended(ending: Option<&mut JoinHandle<()>>) {
+    match ending {
+        Some(task) => drop(task.await),
+        None => std::future::pending().await,
+    }
+}
+
 /// The core takes no more events.
 struct CoreEnded;
 
@@ -77,6 +96,8 @@ struct Hub {
     host: String,
     plan: Plan,
     discovery: Option<Discovery>,
+    /// The one before, which a flood may keep from ending: there are never more of them.
+    ending: Option<JoinHandle<()>>,
     /// Checks for which DNS-SD rests.
     rest: u32,
     /// Every session that DNS-SD names, with who describes it; and the path there that a redirection said.
@@ -103,6 +124,7 @@ impl Hub {
             host,
             plan: Plan::default(),
             discovery: None,
+            ending: None,
             rest: 0,
             sessions: BTreeMap::new(),
             servers: BTreeMap::new(),
@@ -124,7 +146,7 @@ impl Hub {
         let interfaces: BTreeSet<String> =
             self.plan.interfaces.iter().map(|facts| facts.name.clone()).collect();
         let result = match (&mut self.discovery, interfaces.is_empty()) {
-            (None, false) if self.rest == 0 => {
+            (None, false) if self.rest == 0 && self.ending.is_none() => {
                 Discovery::start(interfaces, &self.host).map(|started| self.discovery = Some(started))
             }
             (Some(discovery), false) => discovery.use_interfaces(interfaces),
@@ -338,7 +360,7 @@ impl Hub {
 
     async fn end_discovery(&mut self) -> Result<(), CoreEnded> {
         if let Some(discovery) = self.discovery.take() {
-            tokio::spawn(discovery.stop());
+            self.ending = Some(tokio::spawn(discovery.stop()));
         }
         for name in self.sessions.keys().cloned().collect::<Vec<_>>() {
             self.lose(&name).await?;
@@ -349,15 +371,20 @@ impl Hub {
         Ok(())
     }
 
-    async fn check(&mut self) -> Result<(), CoreEnded> {
-        self.rest = self.rest.saturating_sub(1);
-        if let Some(discovery) = &self.discovery
+    async fn look_for_flood(&mut self) -> Result<(), CoreEnded> {
+        if let Some(discovery) = &mut self.discovery
             && discovery.is_flooded().await
         {
-            warn!("somebody floods the network with DNS-SD records: RAVENNA rests for a minute");
+            warn!("{FLOODED}: RAVENNA rests for a minute");
             self.rest = REST;
             self.end_discovery().await?;
+            self.settle().await?;
         }
+        Ok(())
+    }
+
+    async fn check(&mut self) -> Result<(), CoreEnded> {
+        self.rest = self.rest.saturating_sub(1);
         if self.discovery.is_none() || !self.trouble.is_empty() { self.settle().await } else { Ok(()) }
     }
 
@@ -380,7 +407,8 @@ impl Hub {
             self.plan.publish.as_ref().filter(|_| !self.plan.own.is_empty()).map(|(facts, address)| {
                 Published { interface: facts.name.clone(), address: *address, port: self.plan.port }
             });
-        let mut trouble = String::new();
+        let rests = self.rest > 0 && wanted.is_some();
+        let mut trouble = if rests { format!("not offered by RAVENNA: {FLOODED}") } else { String::new() };
         if self.own.as_ref().map(|(published, _)| published) != wanted.as_ref() {
             self.own = None; // its task ends, and the port is free
             tokio::task::yield_now().await;

@@ -180,3 +180,22 @@ fn servers_that_send_us_to_each_other_are_let_be() {
         assert!(hub.moves.is_empty());
     });
 }
+
+#[test]
+fn what_a_flood_costs_is_said() {
+    inside(async {
+        let (mut hub, mut heard, _reports) = hub();
+        let facts =
+            InterfaceFacts { addresses: vec![([127, 0, 0, 1].into(), 8)], ..InterfaceFacts::default() };
+        let own = Own { id: 1, name: "Drums".into(), sdp: "v=0".into() };
+        hub.plan = Plan { publish: Some((facts, [127, 0, 0, 1].into())), own: vec![own], ..Plan::default() };
+        hub.rest = super::REST;
+        assert!(hub.settle().await.is_ok());
+        let Ok(Event::Trouble(why)) = heard.try_recv() else { panic!("nothing is said") };
+        assert!(why.contains(super::FLOODED), "{why}");
+        for _ in 0..super::REST {
+            assert!(hub.check().await.is_ok());
+        }
+        assert_eq!(heard.try_recv(), Ok(Event::Trouble(String::new())));
+    });
+}
