@@ -202,7 +202,9 @@ fn compose(description: &Description, flavour: Flavour, with_labels: bool) -> Re
             line(format_args!("a={direction}"));
         }
         if !description.oat.is_empty() {
-            line(format_args!("a=framecount:{}", description.samples_per_packet.0));
+            if flavour != Flavour::Ravenna {
+                line(format_args!("a=framecount:{}", description.samples_per_packet.0));
+            }
             line(format_args!("a=x-oat:{}", for_display(&description.oat)));
         }
         if single.is_none() {
