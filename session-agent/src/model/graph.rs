@@ -66,6 +66,20 @@ impl Mirror {
         self.keys.iter().filter_map(|(key, value)| Some((key.strip_prefix("node.")?, value.as_str())))
     }
 
+    /// Whether the object has the node `key`, or will have when what is under way has arrived.
+    pub fn has_node(&self, key: &str) -> bool {
+        self.keys.contains_key(key) || self.pending.get(key).is_some_and(|(value, _)| value.is_some())
+    }
+
+    /// How many nodes of streams there are, or will be before anything that is written from now on arrives: also those
+    /// whose deletion was not confirmed yet.
+    pub fn node_count(&self) -> usize {
+        let coming = self.pending.iter().filter(|(key, (value, _))| {
+            value.is_some() && key.starts_with("node.s-") && !self.keys.contains_key(*key)
+        });
+        self.nodes().filter(|(node, _)| node.starts_with("s-")).count() + coming.count()
+    }
+
     /// Ids of devices that have a key in the object.
     pub fn devices(&self) -> impl Iterator<Item = &str> {
         self.keys.keys().filter_map(|key| key.strip_prefix("device."))

@@ -145,7 +145,15 @@ impl Model {
         for key in stale {
             self.graph.want(now, &key, None);
         }
+        // Where streams come and go faster than nodes do, a new one waits until the module has made room for it.
+        let mut room = self.node_limit().max(wanted.len()).saturating_sub(self.graph.node_count());
         for (key, node) in wanted {
+            if !self.graph.has_node(&key) {
+                if room == 0 {
+                    continue;
+                }
+                room -= 1;
+            }
             let seen = self.graph.value(&key);
             let Ok(text) = serde_json::to_string(&node) else { continue };
             // Another spelling of the same node is the same node.

@@ -14,7 +14,7 @@ const DESKTOP_NODES: usize = 16;
 impl Model {
     /// Chooses who is shown: own, linked, pinned, then those that have a node, then who came first.
     pub(super) fn choose_shown(&mut self) {
-        let limit = usize::try_from(self.settings.node_limit).unwrap_or(usize::MAX);
+        let limit = self.node_limit();
         let mut order: Vec<_> = self
             .streams
             .iter()
@@ -41,6 +41,11 @@ impl Model {
                 stream.shown = true;
             }
         }
+    }
+
+    /// For how many streams nodes are made at the most.
+    pub(super) fn node_limit(&self) -> usize {
+        usize::try_from(self.settings.node_limit).unwrap_or(usize::MAX)
     }
 
     /// Decides for every node whether it is a device of the desktop. A linked node keeps what it has.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use wireloom_units::Nanos;
 
 use super::{Bench, sdp};
+use crate::model::GraphEvent;
+use crate::request::Ask;
 use crate::store::Saved;
 use crate::view::World;
 
@@ -64,7 +66,7 @@ fn a_write_that_is_never_confirmed_and_no_longer_wanted_does_not_keep_the_agent_
     bench.model.settle(bench.now); // PipeWire is too busy to answer
     assert!(bench.model.poll_graph().is_some());
     let id = bench.model.streams.keys().next().expect("heard").clone();
-    bench.model.handle_ask(bench.now, crate::request::Ask::Remove { id, dry_run: false }).expect("is known");
+    bench.model.handle_ask(bench.now, Ask::Remove { id, dry_run: false }).expect("is known");
     for _ in 0..10 {
         bench.now.mono = bench.now.mono.plus(Nanos::from_secs(1));
         bench.model.settle(bench.now);
@@ -72,4 +74,43 @@ fn a_write_that_is_never_confirmed_and_no_longer_wanted_does_not_keep_the_agent_
         let due = bench.model.poll_timeout();
         assert!(due.is_none_or(|due| due > bench.now.mono), "due at once, again and again");
     }
+}
+
+#[test]
+fn a_graph_that_is_slow_to_follow_never_has_more_nodes_than_the_limit() {
+    let mut bench = crowd();
+    let limit = bench.model.node_limit();
+    assert_eq!(bench.nodes().len(), limit);
+    let mut under_way = std::collections::VecDeque::new();
+    for _ in 0..200 {
+        // Streams leave before the graph has their nodes.
+        let shown = bench.model.streams.iter().filter(|(_, stream)| stream.shown);
+        for id in shown.map(|(id, _)| id.clone()).take(3).collect::<Vec<_>>() {
+            bench.model.handle_ask(bench.now, Ask::Remove { id, dry_run: false }).expect("is known");
+        }
+        bench.model.settle(bench.now);
+        under_way.extend(std::iter::from_fn(|| bench.model.poll_graph()));
+        for op in under_way.drain(..under_way.len().min(2)) {
+            match &op.value {
+                Some(value) => bench.object.insert(op.key.clone(), value.clone()),
+                None => bench.object.remove(&op.key),
+            };
+            bench.model.handle_graph(bench.now, GraphEvent::Property { key: Some(op.key), value: op.value });
+        }
+        assert!(bench.nodes().len() <= limit, "{} nodes", bench.nodes().len());
+    }
+    for op in under_way.drain(..) {
+        bench.model.handle_graph(
+            bench.now,
+            GraphEvent::Property { key: Some(op.key.clone()), value: op.value.clone() },
+        );
+        match op.value {
+            Some(value) => bench.object.insert(op.key, value),
+            None => bench.object.remove(&op.key),
+        };
+    }
+    bench.settle();
+    bench.settle();
+    let left = bench.model.streams.len().min(limit);
+    assert_eq!(bench.nodes().len(), left, "what waited for room has it");
 }
