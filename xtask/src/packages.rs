@@ -58,6 +58,7 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "python3", "plays broken and hostile devices, without a line of ours"),
     package(Use::Test, "avahi-daemon", "the DNS-SD responder that ours shares the computer with"),
     package(Use::Test, "avahi-utils", "avahi-publish and avahi-browse: DNS-SD that we did not write"),
+    package(Use::Test, "libglib2.0-bin", "gdbus: a D-Bus client that asks for many things at once"),
     package(Use::Test, "python3-gi", "runs GStreamer's RTSP server"),
     package(Use::Test, "gir1.2-gst-rtsp-server-1.0", "... which describes a session to us"),
     package(Use::Test, "curl", "an RTSP client that asks what our server can do"),

@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use wireloom_wanted::{ClockRelation, Show};
@@ -6,6 +7,7 @@ use wireloom_wanted::{ClockRelation, Show};
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::pipewire::PipeWireOptions;
+use crate::process::Process;
 use crate::products::Products;
 use crate::scene;
 use crate::studio::Studio;
@@ -13,6 +15,8 @@ use crate::wait::{self, SOON};
 
 /// A sink that stands in for a sound card.
 const CARD: &str = "card";
+/// A session manager that has not chosen a default after this is started again.
+const CHOOSES_WITHIN: Duration = Duration::from_secs(6);
 /// The network device that all nodes belong to.
 const DEVICE: &str = "d-lab";
 
@@ -42,14 +46,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     // What systemd has there, and WirePlumber wants to watch.
     let folders = ["seats", "sessions", "users", "machines"].map(|name| format!("/run/systemd/{name}"));
     computer.run("mkdir", ["-p".to_owned()].iter().chain(&folders))?;
-    let mut manager = computer.spawn("wireplumber", [""; 0])?;
-    let mut pulse = computer.spawn("pipewire-pulse", [""; 0])?;
-    // The agent makes desktop nodes only where another device is; so the card comes first.
-    wait::until("the card as the default sink", SOON, || {
-        manager.is_alive()?;
-        pulse.is_alive()?;
-        Ok(pactl(&computer, &["get-default-sink"])?.filter(|default| default.trim() == CARD))
-    })?;
+    let (mut manager, mut pulse) = start_desktop(&computer)?;
     for (key, node) in [("node.lab.tx", &heard), ("node.lab.rx", &sent), ("node.rack.rx", &receiver)] {
         let value = serde_json::to_string(node)?;
         // pw-metadata has been seen to set a key and then wait for ever.
@@ -115,6 +112,27 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 }
 
 /// What `pactl` says; nothing while the server does not answer yet.
+/// Starts WirePlumber and the Pulse server, until the card is the default sink: the agent makes desktop nodes only where
+/// another device is, so the card comes first. WirePlumber 0.4 has been seen to start and never to choose.
+fn start_desktop(computer: &Host) -> anyhow::Result<(Process, Process)> {
+    let mut tries = 4;
+    loop {
+        let mut manager = computer.spawn("wireplumber", [""; 0])?;
+        let mut pulse = computer.spawn("pipewire-pulse", [""; 0])?;
+        let chosen = wait::until("the card as the default sink", CHOOSES_WITHIN, || {
+            manager.is_alive()?;
+            pulse.is_alive()?;
+            Ok(pactl(computer, &["get-default-sink"])?.filter(|default| default.trim() == CARD))
+        });
+        tries -= 1;
+        match chosen {
+            Ok(_) => return Ok((manager, pulse)),
+            Err(error) if tries == 0 => return Err(error),
+            Err(_) => {}
+        }
+    }
+}
+
 fn pactl(host: &Host, arguments: &[&str]) -> anyhow::Result<Option<String>> {
     let output = host.command("pactl").args(arguments).output()?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
