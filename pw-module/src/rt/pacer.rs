@@ -165,6 +165,7 @@ impl Pacer {
 
     /// Sends every packet that is due at `now` (CLOCK_MONOTONIC) and sets the timer, which has fired, for the next.
     pub(super) fn send_due(&mut self, now: i64, clock: &GraphClock) {
+        self.armed_for = None; // also when what follows panics: the next packet sets the timer again
         // Streams of one rate share what the time is in their samples, and what is due first among them.
         let mut rate: Option<(Rate, MediaIndex)> = None;
         let mut first: Option<MediaIndex> = None;
