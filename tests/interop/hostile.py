@@ -17,6 +17,7 @@ import zlib
 
 SAP = ("239.255.255.255", 9875)
 EVENT, GENERAL = ("224.0.1.129", 319), ("224.0.1.129", 320)
+MDNS = ("224.0.0.251", 5353)
 
 
 class Done(Exception):
@@ -70,6 +71,16 @@ def ptp(dice, kind, length, identity=None, domain=0):
     control = {0: 0, 8: 2, 9: 3}.get(kind, 5)
     head = struct.pack(">BBHBBHqI8sHHBb", kind, 2, length, domain, 0, flags, 0, 0, identity, 1, dice.randrange(65536), control, 0)
     return head + dice.randbytes(length - len(head))
+
+
+def domain(*labels):
+    """A name of DNS (RFC 1035 3.1)."""
+    return b"".join(bytes([len(label)]) + label for label in (text.encode()[:63] for text in labels)) + b"\0"
+
+
+def record(owner, kind, lifetime, data):
+    """A resource record of class IN that replaces others, except of pointers, which are shared (RFC 6762 10.2)."""
+    return owner + struct.pack(">HHIH", kind, 1 if kind == 12 else 0x8001, lifetime, len(data)) + data
 
 
 class Attack:
@@ -166,6 +177,28 @@ class Attack:
             lambda: good + dice.randbytes(1300),
             lambda: good[:dice.randrange(48)],
         ])()
+
+    def dns_sd(self):
+        """Sessions and devices that are not there, at hosts that are not, here, or far away; mutated, and taken back."""
+        dice, self.count = self.dice, self.count + 1
+        text = dice.choice(["Flood", "\u202edoolF", "Fl\x1b[2Jood", "Fl\0od", "Fl/oo.d", "Fl\u2028ood"])
+        text = dice.choice([f"{text} {self.count}", "Everybody's"])
+        near = self.plan["own"].rpartition(".")[0] + f".{dice.randrange(1, 255)}"
+        address = dice.choice([near, near, self.plan["own"], "127.0.0.1", "203.0.113.9", "224.0.0.251", "0.0.0.0"])
+        host = domain(dice.choice([f"flood-{self.count}", "mixtee-01b7"]), "local")
+        service, special = dice.choice([("_rtsp", "_ravenna_session"), ("_http", None)])
+        kind = domain(service, "_tcp", "local")
+        instance = domain(text, service, "_tcp", "local")
+        types = [kind, domain(special, "_sub", service, "_tcp", "local")] if special else [kind]
+        says = b"\x05oat=1\x0cpath=/oat/v1" + b"".join(b"\xff" + dice.randbytes(255) for _ in range(dice.randrange(3)))
+        lifetime = dice.choice([120, 120, 120, 4500, 0xFFFFFFFF, 0])
+        records = [record(owner, 12, lifetime, instance) for owner in types] + [
+            record(instance, 33, lifetime, struct.pack(">HHH", 0, 0, dice.choice([0, 9, 80, 554, 8854])) + host),
+            record(instance, 16, lifetime, says),
+            record(host, 1, lifetime, socket.inet_aton(address)),
+        ]
+        good = struct.pack(">HHHHHH", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
+        return MDNS, dice.choice([lambda: good, lambda: good, lambda: good, lambda: mutate(dice, good)])()
 
     def ptp_garbage(self):
         """Truncated, mutated and unknown messages of ever new clocks; Announce, too, but never twice of one clock."""

@@ -36,8 +36,8 @@ const SHARED: &str = "Shared desk";
 
 /// While an application records a stream, a second sender, garbage of every kind and floods come to the group of
 /// another one, descriptions lie, announcements are forged, mutated and deleted by strangers, PTP is mutated and sent
-/// in the leader's name. The recording is whole, everything lives and stays small, and every stream says what it
-/// suffers.
+/// in the leader's name, DNS-SD names what is not there. The recording is whole, everything lives and stays small, and
+/// every stream says what it suffers.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
     let (villain, computer) = (studio.host("villain")?, studio.host("computer")?);
@@ -90,6 +90,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         json!({ "kind": "sap-garbage", "rate": 30, "text": good_text }),
         json!({ "kind": "sap-forged", "rate": 5, "owner": stage.address(), "texts": forged }),
         json!({ "kind": "sap-deletion", "rate": 4, "owner": stage.address(), "text": good_text }),
+        json!({ "kind": "dns-sd", "rate": 50 }),
         json!({ "kind": "ptp-garbage", "rate": 200 }),
         json!({ "kind": "ptp-spoofed", "rate": 2, "leader": leader_identity }),
     ]);
@@ -116,6 +117,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         json!([
             { "kind": "sap-flood", "rate": 300 },
             { "kind": "rtp-garbage", "rate": 1500, "group": shared.address },
+            { "kind": "dns-sd", "rate": 500 },
             { "kind": "ptp-garbage", "rate": 1000 },
         ]),
     )?;
