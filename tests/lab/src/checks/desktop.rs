@@ -6,7 +6,7 @@ use wireloom_wanted::{ClockRelation, Show};
 
 use crate::host::Host;
 use crate::peers::RtpStream;
-use crate::pipewire::PipeWireOptions;
+use crate::pipewire::{PipeWire, PipeWireOptions};
 use crate::process::Process;
 use crate::products::Products;
 use crate::scene;
@@ -19,10 +19,13 @@ const CARD: &str = "card";
 const CHOOSES_WITHIN: Duration = Duration::from_secs(6);
 /// The network device that all nodes belong to.
 const DEVICE: &str = "d-lab";
+/// Frames in which no sample may be wrong, whatever the volume.
+const FRAMES: u64 = 48_000;
 
 /// With WirePlumber and the Pulse server: desktop nodes are ordinary devices with format and channels, an application
 /// of the desktop plays to one, a program that names another is linked to it, and none becomes the default although the
-/// card asks for nothing. Their Device object is no sound card, and a link between other devices is let be.
+/// card asks for nothing. A volume that is set changes no sample. Their Device object is no sound card, and a link
+/// between other devices is let be.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
     let stream = RtpStream::standard(1, 2);
@@ -94,7 +97,9 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         Ok((is_member()? && links(&computer).contains("pw-record")).then_some(()))
     })?;
     recorder.interrupt()?;
+    drop(player);
     wait::until("leaving the group", SOON, || Ok((!is_member()?).then_some(())))?;
+    let exact = exact_at_any_volume(&computer, products, &mut graph, &stream)?;
     let source = pactl(&computer, &["get-default-source"])?.unwrap_or_default();
     ensure!(!source.contains("wireloom"), "the default source is {source}");
     let cards = pactl(&computer, &["list", "short", "cards"])?.unwrap_or_default();
@@ -103,15 +108,56 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     ensure!(node.info["state"] != "running", "the receiver took part in the graph");
     let kept = graph.links()?.into_iter().any(|link| link["id"] == route["id"]);
     ensure!(kept, "the session manager took the link between other devices away");
-    let log = manager.log();
-    let failed = log.lines().find(|line| line.contains("failed to activate"));
-    ensure!(failed.is_none(), "WirePlumber: {failed:?}");
+    for (program, log) in
+        [("WirePlumber", manager.log()), ("Pulse", pulse.log()), ("PipeWire", graph.daemon.log())]
+    {
+        let complaints = complaints(&log);
+        ensure!(complaints.is_empty(), "{program} complains of our nodes:\n{}", complaints.join("\n"));
+        ensure!(!log.contains("failed to activate"), "{program}: {log}");
+    }
     let default = pactl(&computer, &["get-default-sink"])?.unwrap_or_default();
     ensure!(default.trim() == CARD, "the default sink became {default}");
-    Ok(format!("played to as a device; the default sink is {}", default.trim()))
+    let default = default.trim();
+    Ok(format!("played to as a device; {exact} samples exact at any volume; the default sink is {default}"))
 }
 
-/// What `pactl` says; nothing while the server does not answer yet.
+/// The desktop sets volumes, as it does when it restores them; what is played to the network and heard from there stays
+/// what it is, and the desktop is told so. Returns how many samples were exact.
+fn exact_at_any_volume(
+    computer: &Host,
+    products: &Products,
+    graph: &mut PipeWire<'_>,
+    stream: &RtpStream,
+) -> anyhow::Result<u64> {
+    let (from, to) = ("wireloom.lab.tx", "wireloom.lab.rx");
+    for (kind, name) in [("sink", to), ("source", from)] {
+        computer.run("pactl", [&format!("set-{kind}-volume"), name, "30%"])?;
+    }
+    let input = graph.wait_for_node(to, 0, stream.channels, SOON)?;
+    let output = graph.wait_for_node(from, stream.channels, 0, SOON)?;
+    let (_player, player) = graph.player(products, "player", &stream.code())?;
+    graph.link(&player, &input)?;
+    let found = scene::record(products, graph, &output, stream, FRAMES, |_| {})?.comparison;
+    ensure!(found.wrong == 0, "{found}");
+    for (kind, name) in [("sink", to), ("source", from)] {
+        let what = format!("the {kind} at its only volume");
+        wait::until(&what, SOON, || {
+            let said = pactl(computer, &[&format!("get-{kind}-volume"), name])?;
+            Ok(said.filter(|said| said.matches("100%").count() == stream.channels).map(drop))
+        })?;
+    }
+    Ok(found.matched)
+}
+
+/// The warnings and errors of a log that name our nodes.
+fn complaints(log: &str) -> Vec<&str> {
+    let is_complaint = |line: &&str| {
+        let line = line.trim_start();
+        ["[W]", "[E]", "W ", "E "].iter().any(|level| line.starts_with(level)) && line.contains("wireloom.")
+    };
+    log.lines().filter(is_complaint).collect()
+}
+
 /// Starts WirePlumber and the Pulse server, until the card is the default sink: the agent makes desktop nodes only where
 /// another device is, so the card comes first. WirePlumber 0.4 has been seen to start and never to choose.
 fn start_desktop(computer: &Host) -> anyhow::Result<(Process, Process)> {
@@ -133,6 +179,7 @@ fn start_desktop(computer: &Host) -> anyhow::Result<(Process, Process)> {
     }
 }
 
+/// What `pactl` says; nothing while the server does not answer yet.
 fn pactl(host: &Host, arguments: &[&str]) -> anyhow::Result<Option<String>> {
     let output = host.command("pactl").args(arguments).output()?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
