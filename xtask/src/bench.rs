@@ -10,7 +10,8 @@ use crate::steps::{Outcome, Steps};
 use crate::{interruption, lab, next_release, products, setup};
 
 /// What is measured, and what measures.
-const PACKAGES: &[&str] = &["wireloom-pw-module", "wireloom-interop", "wireloom-bench"];
+const PACKAGES: &[&str] =
+    &["wireloom-pw-module", "wireloom-interop", "wireloom-session-agent", "wireloom-bench"];
 
 /// Prints tables of ours beside PipeWire's own; `quick` takes three minutes instead of twenty. Errors: it cannot be
 /// built, or namespaces are refused. What cannot be measured here stands in the tables.

@@ -15,6 +15,11 @@ pub fn milliseconds_a_second(pid: u32, window: Duration) -> Result<f64> {
     Ok(after.saturating_sub(before) as f64 / 1e6 / start.elapsed().as_secs_f64())
 }
 
+/// CPU milliseconds that process `pid` has used so far, all its threads together.
+pub fn milliseconds(pid: u32) -> Result<f64> {
+    Ok(nanoseconds(pid)? as f64 / 1e6)
+}
+
 /// What the scheduler has counted for all threads (the first number of `schedstat`: nanoseconds on a CPU).
 fn nanoseconds(pid: u32) -> Result<u64> {
     let folder = format!("/proc/{pid}/task");

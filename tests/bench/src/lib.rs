@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod cpu;
+pub mod crowd;
 pub mod daemon;
 pub mod datagrams;
 pub mod hot_paths;

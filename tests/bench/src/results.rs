@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use comfy_table::{CellAlignment, Table, presets};
 use serde::{Deserialize, Serialize};
 
+use crate::crowd::Crowd;
 use crate::hot_paths::Row;
 use crate::latency::Latency;
 use crate::load::{Load, Measured, Side, Way};
@@ -33,6 +34,8 @@ pub struct Results {
     pub platforms: Vec<OnPlatform>,
     /// Instructions of the hot paths.
     pub hot_paths: Vec<Row>,
+    /// The agent in a network of many devices.
+    pub crowds: Vec<Crowd>,
     /// What could not be measured, and why.
     pub not_measured: Vec<String>,
 }
@@ -59,11 +62,45 @@ impl Results {
             }
             let _ = writeln!(text, "{table}");
         }
+        if !self.crowds.is_empty() {
+            text.push_str(&show_crowds(&self.crowds));
+        }
         for why in &self.not_measured {
             let _ = writeln!(text, "not measured: {why}");
         }
         text
     }
+}
+
+fn show_crowds(crowds: &[Crowd]) -> String {
+    let head = [
+        "devices",
+        "streams",
+        "channels",
+        "GetManagedObjects ms",
+        "KiB",
+        "a route change, cpu ms",
+        "idle cpu ms/s",
+        "memory MiB",
+    ];
+    let mut table = table(&head, 0);
+    for crowd in crowds {
+        table.add_row([
+            crowd.devices.to_string(),
+            crowd.streams.to_string(),
+            crowd.channels.to_string(),
+            show(Spread::of(crowd.answer_ms.clone())),
+            (crowd.answer_bytes >> 10).to_string(),
+            show(Spread::of(crowd.route_cpu_ms.clone())),
+            format!("{:.1}", crowd.idle_cpu_ms),
+            (crowd.resident >> 20).to_string(),
+        ]);
+    }
+    format!("\nThe agent in a network of many devices, median (lowest-highest)\n{table}\n")
+}
+
+fn show(spread: Option<Spread>) -> String {
+    spread.map_or("-".to_owned(), |s| format!("{:.1} ({:.1}-{:.1})", s.median, s.lowest, s.highest))
 }
 
 impl OnPlatform {
@@ -162,9 +199,6 @@ impl OnPlatform {
 
     fn row(&self, load: &Load) -> [String; 8] {
         let (ours, theirs) = (self.cpu(load), self.cpu(&Load { side: Side::Theirs, ..*load }));
-        let show = |spread: &Option<Spread>| {
-            spread.map_or("-".to_owned(), |s| format!("{:.1} ({:.1}-{:.1})", s.median, s.lowest, s.highest))
-        };
         let ratio = ours.zip(theirs).map(|(ours, theirs)| format!("{:.2}", ours.median / theirs.median));
         let share =
             |parts: usize| ours.map_or(String::new(), |ours| format!("{:.2}", ours.median / parts as f64));
@@ -177,8 +211,8 @@ impl OnPlatform {
             way.to_owned(),
             load.streams.to_string(),
             load.quantum.to_string(),
-            show(&ours),
-            show(&theirs),
+            show(ours),
+            show(theirs),
             ratio.unwrap_or_default(),
             share(load.streams),
             share(load.streams * CHANNELS),

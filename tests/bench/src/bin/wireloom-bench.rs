@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use wireloom_bench::crowd;
 use wireloom_bench::hot_paths::hot_paths;
 use wireloom_bench::platform::Platform;
 use wireloom_bench::results::Results;
@@ -35,6 +36,8 @@ struct Arguments {
 /// Names of the two platforms for the inner program.
 const INSTALLED: &str = "installed";
 const ROOT: &str = "root";
+/// Name of the studio in which the agent is measured.
+const CROWD: &str = "crowd";
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
@@ -50,6 +53,10 @@ fn main() -> Result<()> {
         None => {
             results.not_measured.push("PipeWire of Debian 13: there is no root file system of it".to_owned())
         }
+    }
+    match measure(CROWD, &arguments.out.join("crowd.json")) {
+        Ok(crowds) => results.crowds = crowds,
+        Err(error) => results.not_measured.push(format!("the agent in a crowd: {error:#}")),
     }
     eprintln!("hot paths");
     match hot_paths(&arguments.products.join("hot-paths")) {
@@ -69,10 +76,9 @@ fn on(name: &str, arguments: &Arguments, results: &mut Results) {
         Ok(platform) => results.platforms.push(platform),
         Err(error) => results.not_measured.push(format!("PipeWire ({name}): {error:#}")),
     }
-    let _ = std::fs::remove_file(part);
 }
 
-fn measure(name: &str, part: &Path) -> Result<wireloom_bench::results::OnPlatform> {
+fn measure<T: serde::de::DeserializeOwned>(name: &str, part: &Path) -> Result<T> {
     let mut words: Vec<_> = std::env::args_os().skip(1).collect();
     words.extend(["--inside".into(), name.into()]);
     match isolation::run(&words)? {
@@ -81,16 +87,21 @@ fn measure(name: &str, part: &Path) -> Result<wireloom_bench::results::OnPlatfor
         Ending::Interrupted { .. } => anyhow::bail!("interrupted"),
     }
     let text = std::fs::read_to_string(part).with_context(|| part.display().to_string())?;
+    let _ = std::fs::remove_file(part);
     Ok(serde_json::from_str(&text)?)
 }
 
 fn inside(name: &str, arguments: &Arguments, extent: Extent) -> Result<()> {
+    let part = arguments.out.join(format!("{name}.json"));
+    if name == CROWD {
+        let crowds = crowd::run(&Products::new(&arguments.products), |what| eprintln!("{what}"))?;
+        return Ok(std::fs::write(part, serde_json::to_string(&crowds)?)?);
+    }
     let platform = match &arguments.root {
         Some(root) if name == ROOT => Platform::in_root(root)?,
         _ => Platform::installed()?,
     };
     let progress = |what: &str| eprintln!("PipeWire {}: {what}", platform.version);
     let results = run(&platform, &Products::new(&arguments.products), extent, progress)?;
-    let part = arguments.out.join(format!("{name}.json"));
     Ok(std::fs::write(part, serde_json::to_string(&results)?)?)
 }
