@@ -42,6 +42,8 @@ const WORLD_AGE: Nanos = Nanos::from_secs(1);
 /// whoever floods us gets a third of our time, and those who ask on the bus the rest. What comes meanwhile is one
 /// batch.
 const REST: u64 = 2;
+/// At least so long: what one change brings, as the links of a route, comes one after the other.
+const LEAST_REST: Nanos = Nanos::from_millis(10);
 /// But never longer, so that an announcement is soon a node.
 const LONGEST_REST: Nanos = Nanos::from_millis(200);
 /// So many inputs of one kind are taken before the model settles.
@@ -381,7 +383,7 @@ fn essence(facts: &ClockFacts) -> Vec<String> {
 
 /// When the core may do again what it began at `begun` and ended at `ended`.
 fn after_rest(begun: Nanos, ended: Nanos) -> Nanos {
-    ended.plus(Nanos(ended.since(begun).0.saturating_mul(REST)).min(LONGEST_REST))
+    ended.plus(Nanos(ended.since(begun).0.saturating_mul(REST)).clamp(LEAST_REST, LONGEST_REST))
 }
 
 async fn rung(bell: Option<&Bell>) {

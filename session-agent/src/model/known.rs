@@ -5,6 +5,7 @@ use wireloom_sdp::{Stream, StreamId};
 use wireloom_units::Nanos;
 use wireloom_wanted::{Node, Show, StateReport, Stats};
 
+use super::settle::Written;
 use crate::view::Condition;
 
 /// Why a stream is known.
@@ -46,6 +47,8 @@ pub struct Known {
     pub stream: Option<Stream>,
     /// The node it would get, without what depends on policy; absent when it cannot be played.
     pub node: Option<Node>,
+    /// The node as it was written last.
+    pub written: Option<Written>,
     /// Why it cannot be played.
     pub unreadable: Option<String>,
     pub name: String,
@@ -80,6 +83,7 @@ impl Known {
             origin,
             stream: None,
             node: None,
+            written: None,
             unreadable: None,
             name,
             warnings: Vec::new(),

@@ -1,8 +1,10 @@
 //! Wanted against seen: what must be written, what must go.
 
+use std::collections::BTreeSet;
+
 use wireloom_sdp::FIRST_PATIENCE;
 use wireloom_units::Nanos;
-use wireloom_wanted::{Direction, Node, Protocol};
+use wireloom_wanted::{ClockRelation, Direction, Node, Protocol, Show};
 
 use super::known::{Origin, node_id};
 use super::{Known, Model, clock, node};
@@ -127,27 +129,29 @@ impl Model {
     }
 
     fn write_nodes(&mut self, now: Now) {
-        let wanted: Vec<_> = self
-            .streams
-            .iter()
-            .filter(|(_, stream)| stream.shown)
-            .filter_map(|(id, stream)| {
-                Some((format!("node.{}", node_id(id, stream.is_transmit())), self.wanted_node(id, stream)?))
-            })
-            .collect();
-        let stale: Vec<_> = self
-            .graph
-            .nodes()
-            .filter(|(node, _)| node.starts_with("s-"))
-            .map(|(node, _)| format!("node.{node}"))
-            .filter(|key| !wanted.iter().any(|(wanted, _)| wanted == key))
-            .collect();
-        for key in stale {
+        let mut keys = BTreeSet::new();
+        let mut anew = Vec::new();
+        for (id, stream) in self.streams.iter().filter(|(_, stream)| stream.shown) {
+            let Some(node) = &stream.node else { continue };
+            let key = format!("node.{}", node_id(id, stream.is_transmit()));
+            let policy = self.policy_of(id, stream);
+            let before = stream.written.as_ref();
+            let known = before.filter(|written| written.policy == policy && written.described == *node);
+            let seen = self.graph.value(&key);
+            if known.is_none_or(|written| seen != Some(&*written.text)) {
+                anew.push((id.clone(), key.clone(), known.cloned().or_else(|| Written::new(node, policy))));
+            }
+            keys.insert(key);
+        }
+        let nodes = self.graph.nodes().filter(|(node, _)| node.starts_with("s-"));
+        let keys_seen = nodes.map(|(node, _)| format!("node.{node}"));
+        for key in keys_seen.filter(|key| !keys.contains(key)).collect::<Vec<_>>() {
             self.graph.want(now, &key, None);
         }
         // Where streams come and go faster than nodes do, a new one waits until the module has made room for it.
-        let mut room = self.node_limit().max(wanted.len()).saturating_sub(self.graph.node_count());
-        for (key, node) in wanted {
+        let mut room = self.node_limit().max(keys.len()).saturating_sub(self.graph.node_count());
+        for (id, key, written) in anew {
+            let Some(written) = written else { continue };
             if !self.graph.has_node(&key) {
                 if room == 0 {
                     continue;
@@ -155,12 +159,15 @@ impl Model {
                 room -= 1;
             }
             let seen = self.graph.value(&key);
-            let Ok(text) = serde_json::to_string(&node) else { continue };
             // Another spelling of the same node is the same node.
-            if seen != Some(text.as_str()) && seen.and_then(Self::parse_node).as_ref() == Some(&node) {
-                continue;
+            let is_same = seen == Some(&*written.text)
+                || seen.and_then(Self::parse_node).is_some_and(|seen| seen == written.node());
+            if !is_same {
+                self.graph.want(now, &key, Some(&written.text));
             }
-            self.graph.want(now, &key, Some(&text));
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.written = Some(written);
+            }
         }
     }
 
@@ -175,17 +182,51 @@ impl Model {
         if bursts { class.max((2 * class).clamp(LEAST_OAT, USUAL_OAT)) } else { class }
     }
 
-    /// The node of `id` as it should be now: what was described, and what policy adds.
-    fn wanted_node(&self, id: &str, stream: &Known) -> Option<Node> {
-        let mut node = stream.node.clone()?;
-        node.text.description = self.description_of(id, stream);
-        node.text.nick = node::nick(&self.alias_of(id, stream));
-        node.show = stream.show;
-        node.latency = self.latency_of(stream);
-        if let Some(description) = &stream.stream {
-            node.clock = clock::relate(description, self.our_clock().as_ref()).0;
+    /// What policy makes of the node of `id` now.
+    fn policy_of(&self, id: &str, stream: &Known) -> Policy {
+        let clock = stream.stream.as_ref().map(|stream| clock::relate(stream, self.our_clock().as_ref()).0);
+        Policy {
+            description: self.description_of(id, stream),
+            nick: node::nick(&self.alias_of(id, stream)),
+            show: stream.show,
+            latency: self.latency_of(stream),
+            clock,
         }
-        Some(node)
+    }
+}
+
+/// What a node has by policy.
+#[derive(Debug, Clone, PartialEq)]
+struct Policy {
+    description: String,
+    nick: String,
+    show: Show,
+    latency: u32,
+    /// `None`: as described.
+    clock: Option<ClockRelation>,
+}
+
+/// A node as it was made last, and of what. Many channels make it long: it is made anew only when that changed.
+#[derive(Debug, Clone)]
+pub struct Written {
+    described: Node,
+    policy: Policy,
+    text: String,
+}
+
+impl Written {
+    fn new(described: &Node, policy: Policy) -> Option<Self> {
+        let mut written = Self { described: described.clone(), policy, text: String::new() };
+        written.text = serde_json::to_string(&written.node()).ok()?;
+        Some(written)
+    }
+
+    fn node(&self) -> Node {
+        let Policy { description, nick, show, latency, clock } = self.policy.clone();
+        let mut node = self.described.clone();
+        (node.text.description, node.text.nick) = (description, nick);
+        (node.show, node.latency, node.clock) = (show, latency, clock.unwrap_or(node.clock));
+        node
     }
 }
 
