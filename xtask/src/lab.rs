@@ -1,20 +1,23 @@
 //! `cargo xtask lab`: runs the checks of `tests/lab`, each in a virtual studio of its own.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, anyhow, bail};
-use wireloom_lab::checks::{CHECKS, Check, FULL, find};
-use wireloom_lab::isolation::{self, Ending, Permission};
+use wireloom_lab::checks::{CHECKS, Check, FULL, Needs, find};
+use wireloom_lab::isolation::{self, Ending, Permission, Progress};
 use wireloom_lab::{Products, Studio};
 
 use crate::packages::Use;
 use crate::refusal::Refusal;
-use crate::steps::{Outcome, Steps};
+use crate::steps::{Begun, Outcome, Steps};
 use crate::{interruption, matrix, products, setup, tools};
 
 /// What a run ends with that was interrupted in a studio.
 const INTERRUPTED: i32 = 130;
+/// So many checks that mostly wait run at a time: two processors are then busy for half of it.
+const SIDE_BY_SIDE: usize = 3;
 
 /// How long a check may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +66,8 @@ pub fn run_checks(steps: &mut Steps, checks: &[&Check], products: &Products, dep
     run_checks_in(steps, checks, products, depth, None);
 }
 
-/// Runs each check as a step, in another root file system if one is given.
+/// Runs each check as a step, in another root file system if one is given: those that need the whole machine one after
+/// the other, then those that mostly wait, side by side.
 pub fn run_checks_in(
     steps: &mut Steps,
     checks: &[&Check],
@@ -71,34 +75,67 @@ pub fn run_checks_in(
     depth: Depth,
     root: Option<&Path>,
 ) {
-    for check in checks {
-        let place = if root.is_some() { "lab of the next release" } else { "lab" };
-        let name = format!("{place} {}: {}", check.name, check.about);
-        let start = Instant::now();
-        let mut interrupted = false;
-        steps.step(&name, |_| {
-            let folder = products.folder().as_os_str();
-            let mut arguments =
-                vec!["lab".as_ref(), "--inside".as_ref(), check.name.as_ref(), "--products".as_ref(), folder];
-            if depth == Depth::Thorough {
-                arguments.push("--thorough".as_ref());
-            }
-            match interruption::studio(|| isolation::run_in(root, &arguments)) {
-                Ok(Ending::Exit { code: 0, report }) => Outcome::Passed(report),
-                Ok(Ending::Exit { code, report }) if report.is_empty() => {
-                    Outcome::Failed(format!("ended with exit code {code} after {:?}", start.elapsed()))
-                }
-                Ok(Ending::Exit { report, .. }) => Outcome::Failed(report),
-                Ok(Ending::Interrupted { .. }) => {
-                    interrupted = true;
-                    Outcome::Failed("interrupted".to_owned())
-                }
-                Err(error) => Outcome::Failed(format!("{error:#}")),
-            }
-        });
-        if interrupted {
-            std::process::exit(INTERRUPTED);
+    let (whole, waiting): (Vec<&Check>, Vec<&Check>) =
+        checks.iter().partition(|check| check.needs == Needs::Machine);
+    for (checks, at_once) in [(whole, 1), (waiting, SIDE_BY_SIDE)] {
+        run_side_by_side(steps, &checks, at_once, products, depth, root);
+    }
+}
+
+fn run_side_by_side(
+    steps: &mut Steps,
+    checks: &[&Check],
+    at_once: usize,
+    products: &Products,
+    depth: Depth,
+    root: Option<&Path>,
+) {
+    let place = if root.is_some() { "lab of the next release" } else { "lab" };
+    let step = |check: &Check| format!("{place} {}: {}", check.name, check.about);
+    let folder = products.folder().as_os_str();
+    let arguments = |check: &Check| {
+        let mut arguments =
+            vec!["lab".as_ref(), "--inside".as_ref(), check.name.as_ref(), "--products".as_ref(), folder];
+        if depth == Depth::Thorough {
+            arguments.push("--thorough".as_ref());
         }
+        arguments
+    };
+    let runs: Vec<Vec<&OsStr>> = checks.iter().map(|check| arguments(check)).collect();
+    let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
+    let mut interrupted = false;
+    let run = || {
+        isolation::run_several(root, &runs, at_once, |number, progress| match progress {
+            Progress::Started => {
+                begun.insert(number, steps.begin(&step(checks[number])));
+            }
+            Progress::Ended(ending) => {
+                interrupted |= matches!(ending, Ok(Ending::Interrupted { .. }));
+                if let Some(begun) = begun.remove(&number) {
+                    steps.end(begun, outcome(ending));
+                }
+            }
+        })
+    };
+    if let Err(error) = interruption::studio(run) {
+        for check in checks {
+            steps.step(&step(check), |_| Outcome::Failed(format!("{error:#}")));
+        }
+    }
+    if interrupted {
+        std::process::exit(INTERRUPTED);
+    }
+}
+
+fn outcome(ending: anyhow::Result<Ending>) -> Outcome {
+    match ending {
+        Ok(Ending::Exit { code: 0, report }) => Outcome::Passed(report),
+        Ok(Ending::Exit { code, report }) if report.is_empty() => {
+            Outcome::Failed(format!("ended with exit code {code} and left no report"))
+        }
+        Ok(Ending::Exit { report, .. }) => Outcome::Failed(report),
+        Ok(Ending::Interrupted { .. }) => Outcome::Failed("interrupted".to_owned()),
+        Err(error) => Outcome::Failed(format!("{error:#}")),
     }
 }
 

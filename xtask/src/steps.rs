@@ -1,11 +1,11 @@
 //! Steps of a run: shown while they run, timed, counted; the output of a failing one is printed.
 
-use std::io::{BufRead, BufReader, IsTerminal};
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::interruption;
 
@@ -30,6 +30,16 @@ pub struct Steps {
     failed: Vec<String>,
     /// What could not be tried, and why.
     skipped: Vec<String>,
+    /// What is shown of those that run.
+    shown: MultiProgress,
+}
+
+/// A step that runs.
+#[derive(Debug)]
+pub struct Begun {
+    name: String,
+    start: Instant,
+    bar: ProgressBar,
 }
 
 impl Steps {
@@ -58,33 +68,47 @@ impl Steps {
 
     /// Runs `work` as a step named `name`; returns whether it did not fail.
     pub fn step(&mut self, name: &str, work: impl FnOnce(&ProgressBar) -> Outcome) -> bool {
-        let bar = spinner(name);
-        let start = Instant::now();
-        let outcome = work(&bar);
-        bar.finish_and_clear();
-        self.record(name, start.elapsed(), outcome)
+        let begun = self.begin(name);
+        let outcome = work(&begun.bar);
+        self.end(begun, outcome)
+    }
+
+    /// Begins a step that runs elsewhere, perhaps beside others; [`Steps::end`] must follow.
+    pub fn begin(&mut self, name: &str) -> Begun {
+        let bar = self.shown.add(spinner(name));
+        if bar.is_hidden() {
+            println!("           ..       {name}");
+        } else {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        }
+        Begun { name: name.to_owned(), start: Instant::now(), bar }
+    }
+
+    /// Counts and prints it; returns whether it did not fail.
+    pub fn end(&mut self, begun: Begun, outcome: Outcome) -> bool {
+        begun.bar.finish_and_clear();
+        self.shown.remove(&begun.bar);
+        self.record(&begun.name, begun.start.elapsed(), outcome)
     }
 
     /// Counts and prints a step that has already run elsewhere.
     pub fn record(&mut self, name: &str, took: Duration, outcome: Outcome) -> bool {
         let seconds = took.as_secs_f32();
+        let (how, said) = match &outcome {
+            Outcome::Passed(remark) => ("ok     ", dash(remark)),
+            Outcome::Skipped(why) => ("skipped", dash(why)),
+            Outcome::Failed(why) => ("FAILED ", format!("\n{why}")),
+        };
+        self.shown.suspend(|| println!("{seconds:>7.1} s  {how}  {name}{said}"));
         match outcome {
-            Outcome::Passed(remark) => {
-                self.passed += 1;
-                println!("{seconds:>7.1} s  ok       {name}{}", dash(&remark));
-                true
-            }
-            Outcome::Skipped(why) => {
-                println!("{seconds:>7.1} s  skipped  {name}{}", dash(&why));
-                self.skipped.push(format!("{name}{}", dash(&why)));
-                true
-            }
-            Outcome::Failed(why) => {
+            Outcome::Passed(_) => self.passed += 1,
+            Outcome::Skipped(_) => self.skipped.push(format!("{name}{said}")),
+            Outcome::Failed(_) => {
                 self.failed.push(name.to_owned());
-                println!("{seconds:>7.1} s  FAILED   {name}\n{why}");
-                false
+                return false;
             }
         }
+        true
     }
 
     /// Runs a command that everything after it needs.
@@ -118,17 +142,12 @@ fn dash(remark: &str) -> String {
 }
 
 fn spinner(name: &str) -> ProgressBar {
-    if !std::io::stderr().is_terminal() {
-        println!("           ..       {name}");
-        return ProgressBar::hidden();
-    }
     let style = ProgressStyle::with_template("{elapsed:>8}  {spinner}        {prefix}  {wide_msg:.dim}");
     let bar = ProgressBar::new_spinner().with_prefix(name.to_owned());
-    if let Ok(style) = style {
-        bar.set_style(style);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
     }
-    bar.enable_steady_tick(Duration::from_millis(120));
-    bar
 }
 
 /// Runs a command to its end; its last line of output is the message of `bar`. Errors: carry the output.
@@ -161,6 +180,17 @@ fn watch(command: &mut Command, bar: &ProgressBar, shown: impl Fn(&str) -> bool)
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_that_run_beside_each_other_are_counted_as_they_end() {
+        let mut steps = Steps::new();
+        let [first, second, third] = ["a", "b", "c"].map(|name| steps.begin(name));
+        assert!(!steps.end(second, Outcome::Failed("why".to_owned())));
+        assert!(steps.end(third, Outcome::Passed(String::new())));
+        assert!(!steps.end(first, Outcome::Failed("why".to_owned())));
+        assert_eq!((steps.passed, &steps.failed[..]), (1, &["b".to_owned(), "a".to_owned()][..]));
+        assert!(steps.finish().is_err());
+    }
 
     #[test]
     fn what_was_not_tried_is_remembered_and_fails_nothing() {

@@ -74,6 +74,15 @@ pub enum Ending {
     },
 }
 
+/// What happens to one of several runs.
+#[derive(Debug)]
+pub enum Progress {
+    /// It is being started.
+    Started,
+    /// It ended, or could not be started.
+    Ended(anyhow::Result<Ending>),
+}
+
 /// Tries whether namespaces can be had.
 pub fn permission() -> anyhow::Result<Permission> {
     let root = rustix::process::geteuid().is_root();
@@ -89,11 +98,26 @@ pub fn permission() -> anyhow::Result<Permission> {
 ///
 /// Errors: namespaces are refused, or the program cannot be started.
 pub fn run<S: AsRef<OsStr>>(arguments: &[S]) -> anyhow::Result<Ending> {
-    run_in(None, arguments)
+    let mut ending = None;
+    run_several(None, &[arguments], 1, |_, progress| {
+        if let Progress::Ended(ended) = progress {
+            ending = Some(ended);
+        }
+    })?;
+    ending.context("nothing was run")?
 }
 
-/// The same in another root file system, `system`, which is not changed: it lies under an overlay.
-pub fn run_in<S: AsRef<OsStr>>(system: Option<&Path>, arguments: &[S]) -> anyhow::Result<Ending> {
+/// The same for each of `runs`, `at_once` of them side by side, in another root file system if there is a `system`,
+/// which is not changed: it lies under an overlay. Tells what happens to which, counting from 0. After an interruption
+/// nothing more is started, and everything has ended.
+///
+/// Errors: namespaces are refused. That one run cannot be started is told as its end.
+pub fn run_several<S: AsRef<OsStr>, A: AsRef<[S]>>(
+    system: Option<&Path>,
+    runs: &[A],
+    at_once: usize,
+    mut tell: impl FnMut(usize, Progress),
+) -> anyhow::Result<()> {
     // First of all: what comes from now on is heard below.
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP, SIGCHLD])?;
     let root = match permission()? {
@@ -101,34 +125,39 @@ pub fn run_in<S: AsRef<OsStr>>(system: Option<&Path>, arguments: &[S]) -> anyhow
         Permission::UserNamespace => false,
         Permission::Refused(why) => bail!("the virtual studio needs namespaces, and they are refused: {why}"),
     };
-    let directory = Directory::new()?;
-    let program = this_program(&directory.path)?;
-    let mut command = unshare(root);
-    if let Some(system) = system {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
-        command.args(["sh", "-euc", CHANGE_ROOT]).arg(system).arg(&directory.path).arg(source);
-    }
-    let mut child = command
-        .arg(program)
-        .args(arguments)
-        .env(DIRECTORY, &directory.path)
-        .stdin(Stdio::piped())
-        .process_group(0) // Ctrl-C is for the outer program, which ends the inner one in good order.
-        .spawn()
-        .context("starting unshare")?;
-    let report = || std::fs::read_to_string(directory.path.join(REPORT)).unwrap_or_default();
-    for signal in signals.forever() {
-        if signal != SIGCHLD {
-            let report = report();
-            end(&mut child)?;
-            return Ok(Ending::Interrupted { report });
+    let mut waiting = runs.iter().enumerate();
+    let mut running: Vec<(usize, Running)> = Vec::new();
+    loop {
+        while running.len() < at_once.max(1)
+            && let Some((number, arguments)) = waiting.next()
+        {
+            tell(number, Progress::Started);
+            match Running::start(root, system, arguments.as_ref()) {
+                Ok(one) => running.push((number, one)),
+                Err(error) => tell(number, Progress::Ended(Err(error))),
+            }
         }
-        if let Some(status) = child.try_wait()? {
-            let code = status.code().and_then(|code| u8::try_from(code).ok());
-            return Ok(Ending::Exit { code: code.unwrap_or(1), report: report() });
+        if running.is_empty() {
+            return Ok(());
+        }
+        // One that ended before this is heard of as well: signals are kept since they were asked for.
+        for signal in signals.wait() {
+            if signal != SIGCHLD {
+                end(running, tell);
+                return Ok(());
+            }
+        }
+        let mut at = 0;
+        while let Some((number, one)) = running.get_mut(at) {
+            match one.ending() {
+                None => at += 1,
+                Some(ending) => {
+                    tell(*number, Progress::Ended(ending));
+                    drop(running.remove(at));
+                }
+            }
         }
     }
-    bail!("the signal queue ended")
 }
 
 /// Whether this is the inner program; [`crate::Studio::new`] works only there.
@@ -177,9 +206,61 @@ fn unshare(root: bool) -> Command {
     command
 }
 
-fn end(child: &mut Child) -> anyhow::Result<()> {
-    drop(child.stdin.take());
+/// A studio, seen from outside.
+struct Running {
+    child: Child,
+    directory: Directory,
+}
+
+impl Running {
+    fn start<S: AsRef<OsStr>>(root: bool, system: Option<&Path>, arguments: &[S]) -> anyhow::Result<Self> {
+        let directory = Directory::new()?;
+        let program = this_program(&directory.path)?;
+        let mut command = unshare(root);
+        if let Some(system) = system {
+            let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+            command.args(["sh", "-euc", CHANGE_ROOT]).arg(system).arg(&directory.path).arg(source);
+        }
+        let child = command
+            .arg(program)
+            .args(arguments)
+            .env(DIRECTORY, &directory.path)
+            .stdin(Stdio::piped())
+            .process_group(0) // Ctrl-C is for the outer program, which ends the inner one in good order.
+            .spawn()
+            .context("starting unshare")?;
+        Ok(Self { child, directory })
+    }
+
+    /// How it ended, once it has.
+    fn ending(&mut self) -> Option<anyhow::Result<Ending>> {
+        let status = match self.child.try_wait() {
+            Ok(status) => status?,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Some(Ok(Ending::Exit { code: code.unwrap_or(1), report: self.report() }))
+    }
+
+    fn report(&self) -> String {
+        std::fs::read_to_string(self.directory.path.join(REPORT)).unwrap_or_default()
+    }
+}
+
+/// Ends all of them, together within [`GRACE`].
+fn end(mut running: Vec<(usize, Running)>, mut tell: impl FnMut(usize, Progress)) {
+    let reports: Vec<String> = running.iter().map(|(_, one)| one.report()).collect();
+    for (_, one) in &mut running {
+        drop(one.child.stdin.take());
+    }
     let deadline = Instant::now() + GRACE;
+    for ((number, mut one), report) in running.into_iter().zip(reports) {
+        let ended = end_one(&mut one.child, deadline);
+        tell(number, Progress::Ended(ended.map(|()| Ending::Interrupted { report })));
+    }
+}
+
+fn end_one(child: &mut Child, deadline: Instant) -> anyhow::Result<()> {
     while child.try_wait()?.is_none() {
         if Instant::now() > deadline {
             child.kill()?;
@@ -217,8 +298,11 @@ impl Directory {
                 }
             }
         };
-        let lock = File::create_new(path.join("lock"))?;
+        // Locked before it has its name: whoever sweeps meanwhile must not find it free.
+        let (new, named) = (path.join("new"), path.join("lock"));
+        let lock = File::create_new(&new)?;
         lock.lock()?;
+        std::fs::rename(new, named)?;
         Ok(Self { path, _lock: lock })
     }
 }

@@ -12,28 +12,33 @@ use crate::products::Products;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
-/// What is run, the program that tells how far it got, and the signal that it then gets.
-const RUNS: [(&[&str], &str, Signal); 7] = [
-    (&["test"], "cargo", Signal::TERM),
-    (&["lab", "receive"], "cargo", Signal::INT),
-    (&["lab", "receive"], "sleep", Signal::TERM),
-    (&["lab", "receive"], "pipewire", Signal::HUP),
-    (&["lab", "receive"], "gst-launch-1.0", Signal::KILL),
-    (&["demo"], "wireloom-agent", Signal::INT),
-    (&["demo", "--keep"], "gst-launch-1.0", Signal::TERM),
+/// What is run, how many studios there are and which program runs when it gets the signal.
+const RUNS: [(&[&str], usize, &str, Signal); 10] = [
+    (&["test"], 0, "cargo", Signal::TERM),
+    (&["lab", "receive"], 0, "cargo", Signal::INT),
+    (&["lab", "receive"], 1, "sleep", Signal::TERM),
+    (&["lab", "receive"], 1, "pipewire", Signal::HUP),
+    (&["lab", "receive"], 1, "gst-launch-1.0", Signal::KILL),
+    (&BESIDE, 3, "ptp4l", Signal::INT),
+    (&BESIDE, 3, "wireloom-agent", Signal::TERM),
+    (&BESIDE, 3, "wireloom-clock", Signal::KILL),
+    (&["demo"], 1, "wireloom-agent", Signal::INT),
+    (&["demo", "--keep"], 1, "gst-launch-1.0", Signal::TERM),
 ];
+/// Checks that run side by side, and one that would be next.
+const BESIDE: [&str; 5] = ["lab", "clock-ptp4l", "set-clock", "clock", "why"];
 
 /// This very program, run in the studio as a person runs it and ended in the midst of what it does: by one signal to it
 /// alone, as a supervisor sends it. No process, mount, interface or directory is left.
 pub fn run(_: &mut Studio, _: &Products) -> anyhow::Result<String> {
-    for (arguments, far, signal) in RUNS {
+    for (arguments, studios, far, signal) in RUNS {
         let told = format!("{} at {far}, {signal:?}", arguments.join(" "));
-        one(arguments, far, signal).with_context(|| told)?;
+        one(arguments, studios, far, signal).with_context(|| told)?;
     }
     Ok(format!("{} runs", RUNS.len()))
 }
 
-fn one(arguments: &[&str], far: &str, signal: Signal) -> anyhow::Result<()> {
+fn one(arguments: &[&str], studios: usize, far: &str, signal: Signal) -> anyhow::Result<()> {
     let (processes, traces) = (processes()?, traces()?);
     let mut command = Command::new(std::env::current_exe()?);
     command.args(arguments).env_remove(DIRECTORY);
@@ -41,7 +46,7 @@ fn one(arguments: &[&str], far: &str, signal: Signal) -> anyhow::Result<()> {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0).spawn()?;
     // What is kept until it is ended has done all that it should.
     let may_succeed = arguments.contains(&"--keep");
-    let outcome = end(&mut child, far, signal, may_succeed, &processes);
+    let outcome = end(&mut child, studios, far, signal, may_succeed, &processes);
     if outcome.is_err() {
         let _ = child.kill();
         let _ = child.wait();
@@ -63,20 +68,22 @@ fn one(arguments: &[&str], far: &str, signal: Signal) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Lets it run until there is a process called `far`, and ends it; returns the directories of its studios.
+/// Lets it run until there are so many studios and a process called `far`, and ends it; returns the directories of its
+/// studios.
 fn end(
     child: &mut Child,
+    studios: usize,
     far: &str,
     signal: Signal,
     may_succeed: bool,
     others: &BTreeSet<Process>,
 ) -> anyhow::Result<BTreeSet<PathBuf>> {
     let mut directories = BTreeSet::new();
-    wait::until(&format!("a process called {far}"), 5 * SOON, || {
+    wait::until(&format!("{studios} studios and a process called {far}"), 5 * SOON, || {
         ensure!(child.try_wait()?.is_none(), "it ended before it was ended");
         let ours: Vec<Process> = processes()?.difference(others).cloned().collect();
         directories.extend(ours.iter().filter_map(|process| directory(process.0)));
-        Ok(ours.iter().any(|process| process.1 == far).then_some(()))
+        Ok((directories.len() >= studios && ours.iter().any(|process| process.1 == far)).then_some(()))
     })?;
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).context("a process has an id")?;
     kill_process(id, signal)?;
