@@ -1,7 +1,7 @@
 use alloc::vec::Vec;
 
 use crate::{
-    Document, Origin, Reason, Refusal, Section, Stream, Warning,
+    Document, Kind, Origin, Reason, Refusal, Section, Stream, Warning,
     audio_section::{Refused, read_section},
     display::for_display,
     format::{MediaLine, NotPlayable},
@@ -44,10 +44,10 @@ pub fn read_with(bytes: &[u8], allow: Allow) -> Result<Parsed, Refusal> {
         match read_document(document, allow, &mut notes) {
             Ok(found) => streams.extend(found),
             // Beside something playable, one without audio is as it should be.
-            Err(no_audio @ (Reason::NoAudio, _)) => refused = refused.or(Some(no_audio)),
+            Err(no_audio) if no_audio.0.kind() == Kind::NoAudio => refused = refused.or(Some(no_audio)),
             Err(reason) => {
                 notes.add(reason.1, Finding::Section(reason.0));
-                refused = refused.filter(|&(known, _)| known != Reason::NoAudio).or(Some(reason));
+                refused = refused.filter(|&(known, _)| known.kind() != Kind::NoAudio).or(Some(reason));
             }
         }
     }
@@ -57,7 +57,7 @@ pub fn read_with(bytes: &[u8], allow: Allow) -> Result<Parsed, Refusal> {
     let (reason, line) = refused.unwrap_or((Reason::NoAudio, None));
     let names = documents.iter().filter_map(|document| document.session.line('s'));
     let name = names.map(|line| for_display(&line.value)).next().unwrap_or_default();
-    let may_be_cut = matches!(reason, Reason::NoAudio | Reason::NoCodec | Reason::NoAddress);
+    let may_be_cut = reason.kind() == Kind::NoAudio || matches!(reason, Reason::NoCodec | Reason::NoAddress);
     let reason = if may_be_cut && is_cut(&notes) { Reason::Limit } else { reason };
     let mut warnings = notes.take();
     warnings.retain(|warning| *warning != Warning { line, finding: Finding::Section(reason) });
@@ -68,13 +68,17 @@ fn read_document(document: &Document, allow: Allow, notes: &mut Notes) -> Result
     check_session(document, notes)?;
     let origin = read_origin(&document.session, notes);
     let mut refused: Option<Refused> = None;
+    let (mut nothing, mut has_malformed) = (Reason::NoAudio, false);
     let mut members: Vec<Member<'_>> = Vec::new();
     for section in &document.media {
         let Some(line) = section.line('m') else { continue };
         match MediaLine::parse(&line.value) {
             Ok(media) => members.push(Member::new(section, media)),
-            Err(NotPlayable::OtherMedia) => {}
-            Err(NotPlayable::Malformed) => notes.add(line.number, Finding::MediaLine),
+            Err(NotPlayable::OtherMedia) => nothing = Reason::OtherMedia,
+            Err(NotPlayable::Malformed) => {
+                notes.add(line.number, Finding::MediaLine);
+                has_malformed = true;
+            }
             Err(NotPlayable::Refused(reason)) => refuse(&mut refused, (reason, Some(line.number)), notes),
         }
     }
@@ -92,7 +96,12 @@ fn read_document(document: &Document, allow: Allow, notes: &mut Notes) -> Result
         }
         streams.extend(join_legs(legs, notes));
     }
-    if streams.is_empty() { Err(refused.unwrap_or((Reason::NoAudio, None))) } else { Ok(streams) }
+    if !streams.is_empty() {
+        return Ok(streams);
+    }
+    // A section that cannot be read may have been meant as audio.
+    let nothing = if has_malformed { Reason::NoAudio } else { nothing };
+    Err(refused.unwrap_or((nothing, None)))
 }
 
 /// Remembers the first reason; every one is a warning as long as something else can be played.

@@ -37,6 +37,8 @@ pub enum Reason {
     Version,
     /// No audio section.
     NoAudio,
+    /// Sections of other media only, video say: nothing is wrong with it.
+    OtherMedia,
     /// Encrypted, or not RTP over UDP.
     Transport,
     /// No payload type has a codec that is carried here.
@@ -66,7 +68,7 @@ impl Reason {
     pub const fn kind(self) -> Kind {
         match self {
             Self::NotSdp | Self::Version => Kind::NotSdp,
-            Self::NoAudio => Kind::NoAudio,
+            Self::NoAudio | Self::OtherMedia => Kind::NoAudio,
             Self::Transport | Self::NoCodec | Self::Rate | Self::ChannelCount => Kind::Format,
             Self::NoAddress | Self::NotNumeric | Self::IpVersion | Self::UnusableAddress(_) | Self::Port => {
                 Kind::Address
@@ -82,6 +84,7 @@ impl fmt::Display for Reason {
             Self::NotSdp => f.write_str("this is not a session description"),
             Self::Version => f.write_str("session description of a version other than 0"),
             Self::NoAudio => f.write_str("no audio section"),
+            Self::OtherMedia => f.write_str("no audio section, only other media"),
             Self::Transport => f.write_str("transport is not plain RTP (RTP/AVP or RTP/AVPF)"),
             Self::NoCodec => f.write_str("no codec that is carried here (L16, L24, L32, AM824)"),
             Self::Rate => f.write_str("sample rate is not carried here (44.1, 48 kHz and their multiples)"),

@@ -307,6 +307,17 @@ fn unreadable_announcements_are_listed_with_their_reason() {
 }
 
 #[test]
+fn other_media_are_not_listed() {
+    let mut listener = SapListener::new();
+    let video = sdp(5000, 1, 1).replace("m=audio", "m=video");
+    for s in [0, 1] {
+        listener.handle_datagram(secs(s), SENDER, &announced(&video, 1)).expect("passed over");
+    }
+    assert_eq!((events(&mut listener).len(), listener.unreadable().count()), (0, 0));
+    assert_eq!(listener.counters().unreadable, 0);
+}
+
+#[test]
 fn own_announcements_and_stop_times() {
     let mut listener = SapListener::new();
     listener.set_own([(SENDER, "5000".into())]);

@@ -3,7 +3,7 @@
 
 use std::{fmt::Write as _, fs, path::PathBuf};
 
-use wireloom_sdp::{Document, Kind, MediaClock, Parsed, RefClk, Refusal, Stream, read};
+use wireloom_sdp::{Document, Kind, MediaClock, Parsed, Reason, RefClk, Refusal, Stream, read};
 
 fn vectors() -> Vec<(String, PathBuf)> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/vectors/sdp");
@@ -222,14 +222,19 @@ fn senseless_media_lines_are_skipped() {
         let parsed = read(format!("{E1}{line}\r\n").as_bytes()).expect(line);
         assert_eq!((parsed.streams.len(), parsed.warnings.len()), (1, 1), "{line}");
     }
-    let refused = |line: &str| {
+    let reason = |line: &str| {
         let text = E1.replace("m=audio 5004 RTP/AVP 98", line);
-        read(text.as_bytes()).expect_err(line).reason.kind()
+        read(text.as_bytes()).expect_err(line).reason
     };
+    let refused = |line: &str| reason(line).kind();
     assert_eq!(refused("m=audio 99999 RTP/AVP 98"), Kind::Address);
     assert_eq!(refused("m=audio 5004"), Kind::NoAudio);
     assert_eq!(refused("m=video 5004 RTP/AVP 98"), Kind::NoAudio);
     assert_eq!(refused("m=audio 5004 RTP/SAVP 98"), Kind::Format);
+    // Who sends video means no audio; who writes half a line about audio does.
+    assert_eq!(reason("m=video 5004 RTP/AVP 98"), Reason::OtherMedia);
+    assert_eq!(reason("m=video 5004 RTP/AVP 98\r\nm=audio 5004"), Reason::NoAudio);
+    assert_eq!(reason("b=AS:1"), Reason::NoAudio);
 }
 
 #[test]

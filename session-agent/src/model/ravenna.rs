@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wireloom_sdp::{Delivery, Origin as SdpOrigin, Parsed, Stream, StreamId, for_display, to_text};
+use wireloom_sdp::{Delivery, Origin as SdpOrigin, Parsed, Reason, Stream, StreamId, for_display, to_text};
 use wireloom_units::Nanos;
 use wireloom_wanted::Protocol;
 
@@ -104,6 +104,12 @@ impl Model {
         }
         match wireloom_sdp::read(text) {
             Ok(parsed) => self.take_described(now, session, server, text, parsed),
+            // Video and the like are no concern of ours, and no fault of anybody's.
+            Err(refusal) if is_new && refusal.reason == Reason::OtherMedia => {
+                let found = Session { server, ids: Vec::new(), origin: None, last: now.mono };
+                self.sessions.insert(session.to_owned(), found);
+                false
+            }
             Err(refusal) if is_new => {
                 let name = for_display(&refusal.name);
                 let name = if name.is_empty() { for_display(session) } else { name };

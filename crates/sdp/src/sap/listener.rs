@@ -12,7 +12,7 @@ use super::{
     limits::{Bucket, NEW_ENTRIES, Sources},
     session::{Passed, Reading, Session},
 };
-use crate::{Origin, read};
+use crate::{Origin, Reason, read};
 
 /// Learns which streams are announced on the network (SAP, RFC 2974). Owns no socket and no clock.
 ///
@@ -238,6 +238,10 @@ impl SapListener {
         // All of it: the reading stops at a whole line and says so.
         match read(&packet.payload) {
             Ok(parsed) => self.adopt(hearing, text, parsed),
+            // Video and the like are no concern of ours, and no fault of anybody's; a flood of them is one.
+            Err(refusal) if refusal.reason == Reason::OtherMedia => {
+                self.new_entries.take(now, NEW_ENTRIES).then_some(()).ok_or(SapError::TooFast)
+            }
             Err(refusal) => {
                 self.counters.unreadable += 1;
                 self.adopt_unreadable(hearing, text, origin, refusal)

@@ -175,12 +175,15 @@ fn strangers_change_no_stream_and_fill_no_memory() {
     bench.hear(&sdp(4712, 21, "Other", 3));
     let groups: Vec<_> = bench.nodes().iter().map(|(_, node)| node.legs[0].address.to_string()).collect();
     assert!(groups.contains(&"239.69.1.1".to_owned()), "{groups:?}");
-    // What cannot be read is listed with its reason, as data.
-    bench.describe("Bro\u{202e}ken", 30, "v=0\r\nm=video 5000 RTP/AVP 96\r\n");
+    // What cannot be read is listed with its reason, as data; what is not audio is not.
+    bench.describe("Camera", 31, "v=0\r\ns=Camera\r\nm=video 5000 RTP/AVP 96\r\n");
+    bench.describe("Bro\u{202e}ken", 30, "v=0\r\nm=audio 5000\r\n");
     let world = bench.model.refresh_world(bench.now);
     let broken = world.streams.values().find(|stream| stream.hidden_reason == "unreadable");
     let broken = broken.expect("is listed");
     assert_eq!((broken.name.as_str(), broken.condition.state), ("Broken", "error"));
+    assert!(world.streams.values().all(|stream| stream.name != "Camera"));
+    bench.lose("Camera");
     bench.lose("Bro\u{202e}ken");
     // Garbage in place of a description changes nothing.
     bench.describe("Studio Desk", 21, "\u{0}");
