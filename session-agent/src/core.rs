@@ -16,7 +16,7 @@ use crate::clock_watch::ClockWatch;
 use crate::drop_in::{self, DropIn};
 use crate::executor::{Executors, Told};
 use crate::interfaces::{self, Bell};
-use crate::journal;
+use crate::journal::Journal;
 use crate::lock::ActiveLock;
 use crate::model::{ClockFacts, DropInState, GraphEvent, Model};
 use crate::oat;
@@ -68,6 +68,7 @@ pub struct Ends {
 pub struct Driver {
     pub clock: Clock,
     pub model: Model,
+    pub journal: Journal,
     pub sockets: SapSockets,
     pub subscriptions: oat::Sockets,
     pub questions: oat::Questions,
@@ -290,7 +291,7 @@ impl Driver {
         (self.world_at, self.world_due) = (now.mono, None);
         let world = self.model.refresh_world(now);
         self.world_from = after_rest(now.mono, self.clock.now().mono);
-        journal::tell(&ends.worlds.borrow(), &world);
+        self.journal.tell(now.mono, &ends.worlds.borrow(), &world);
         let serial = world.serial;
         ends.worlds.send_replace(world);
         serial

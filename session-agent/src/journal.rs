@@ -8,6 +8,7 @@ use tracing::info;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
+use wireloom_units::Nanos;
 
 use crate::view::{Condition, RouteView, StreamView, World};
 
@@ -33,18 +34,58 @@ fn is_journal() -> bool {
     stream.zip(file).is_some_and(|(stream, file)| stream == format!("{}:{}", file.dev(), file.ino()))
 }
 
-/// Logs every state that is another one in `new` than in `old`.
-pub fn tell(old: &World, new: &World) {
-    if differ(&old.manager.condition, &new.manager.condition) {
-        info!("{}", sentence("Wireloom", Some(&new.manager.condition)));
+/// How many lines about streams that nobody uses are told at once; one more may be told each second.
+const LINES: u64 = 100;
+
+/// Lines that must have been saved up before one is told after a flood.
+const REST: u64 = 10;
+
+/// Tells states in the journal: all of them, but for those of streams that come and go faster than anybody reads.
+#[derive(Debug)]
+pub struct Journal {
+    /// What is told from, in a thousandth of a line.
+    budget: u64,
+    refilled: Nanos,
+    /// Streams whose change was not told.
+    untold: u64,
+}
+
+impl Journal {
+    pub const fn new() -> Self {
+        Self { budget: LINES * 1000, refilled: Nanos(0), untold: 0 }
     }
-    for (stream, now) in changed(&old.streams, &new.streams, |stream| &stream.condition) {
-        let device = Some(stream.device.as_str()).filter(|device| !device.is_empty());
-        info!(stream = stream.id, device, "{}", sentence(name_of(stream), now));
+
+    /// Logs every state that is another one in `new` than in `old`. A flood of streams is told by its number.
+    pub fn tell(&mut self, now: Nanos, old: &World, new: &World) {
+        if differ(&old.manager.condition, &new.manager.condition) {
+            info!("{}", sentence("Wireloom", Some(&new.manager.condition)));
+        }
+        for (stream, condition) in changed(&old.streams, &new.streams, |stream| &stream.condition) {
+            if stream.links == 0 && !self.may_tell(now) {
+                self.untold += 1;
+                continue;
+            }
+            let device = Some(stream.device.as_str()).filter(|device| !device.is_empty());
+            info!(stream = stream.id, device, "{}", sentence(name_of(stream), condition));
+        }
+        for (route, condition) in changed(&old.routes, &new.routes, |route| &route.condition) {
+            let RouteView { source_name, sink_name, .. } = route;
+            info!(route = route.id, "{}", sentence(&format!("{source_name} to {sink_name}"), condition));
+        }
     }
-    for (route, now) in changed(&old.routes, &new.routes, |route| &route.condition) {
-        let RouteView { source_name, sink_name, .. } = route;
-        info!(route = route.id, "{}", sentence(&format!("{source_name} to {sink_name}"), now));
+
+    /// Whether there is a line for a stream that nobody uses; takes it. The first one after a flood says how many had none.
+    fn may_tell(&mut self, now: Nanos) -> bool {
+        let since = now.0.saturating_sub(self.refilled.0) / 1_000_000;
+        self.budget = (self.budget + since).min(LINES * 1000);
+        self.refilled = Nanos(self.refilled.0 + since * 1_000_000);
+        if self.untold > 0 && self.budget >= REST * 1000 {
+            info!("{} states of streams that nobody uses are not told: they came too fast", self.untold);
+            self.untold = 0;
+        }
+        let may = self.budget >= 1000 && self.untold == 0;
+        self.budget -= if may { 1000 } else { 0 };
+        may
     }
 }
 
@@ -81,4 +122,25 @@ fn changed<'a, T>(
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_not_told_line_by_line() {
+        let mut journal = Journal::new();
+        let told = |journal: &mut Journal, at: u64, wanted: usize| {
+            let lines = (0..wanted).filter(|_| journal.may_tell(Nanos(at * 1_000_000_000))).count();
+            journal.untold += (wanted - lines) as u64;
+            lines
+        };
+        assert_eq!(told(&mut journal, 0, 50), 50);
+        assert_eq!(told(&mut journal, 0, 1000), 50);
+        // In a flood a line now and then would be told of no stream in particular.
+        assert_eq!((told(&mut journal, 5, 100), journal.untold), (0, 1050));
+        assert_eq!((told(&mut journal, 10, 100), journal.untold), (10, 90));
+        assert_eq!((told(&mut journal, 1000, 99), journal.untold), (99, 0));
+    }
 }

@@ -96,7 +96,8 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     model.handle_active(active);
     model.settle(clock.now());
     let world = model.refresh_world(clock.now());
-    journal::tell(&view::World::default(), &world);
+    let mut journal = journal::Journal::new();
+    journal.tell(clock.now().mono, &view::World::default(), &world);
 
     let (applied_sender, applied) = watch::channel(0);
     let (handle, requests) = request::Core::channel(applied);
@@ -127,6 +128,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let driver = core::Driver {
         clock,
         model,
+        journal,
         sockets,
         subscriptions: oat::Sockets::new(answer_sender),
         questions: oat::Questions::new(question_sender),

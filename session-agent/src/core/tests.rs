@@ -33,6 +33,7 @@ fn driver(folder: &std::path::Path) -> (Driver, Ends, mpsc::Sender<GraphEvent>, 
     let driver = Driver {
         clock,
         model: Model::new(clock.now(), settings, store::Saved::default(), || 7),
+        journal: crate::journal::Journal::new(),
         sockets: SapSockets::none(),
         subscriptions: oat::Sockets::new(answer_sender),
         questions: oat::Questions::new(question_sender),
