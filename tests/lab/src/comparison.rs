@@ -4,9 +4,17 @@ use crate::signal::PositionCode;
 /// Frames in a row that must tell the same position before a jump is believed.
 const RUN: usize = 8;
 
+/// Frames within which a signal must have begun, and which are recorded beyond those that must be right: links are made
+/// one after the other, and a group is joined with the first.
+pub const LEAD_IN: usize = 48_000;
+
 /// What became of a [`PositionCode`] on its way through the network.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Comparison {
+    /// Frames that were recorded; each has `channels` samples.
+    pub frames: usize,
+    /// Channels of the recording.
+    pub channels: usize,
     /// Frames before the signal begins on all channels.
     pub lead_in: usize,
     /// Samples among these that are neither silence nor what belongs there: while links are made one after the other,
@@ -20,7 +28,7 @@ pub struct Comparison {
     pub first_wrong: Option<usize>,
     /// Frames of cycles that the recorder was not called in: it cannot say what was in them.
     pub missed: usize,
-    /// Stretches of silence on all channels within the signal, oldest first.
+    /// Stretches of silence on all channels from the begin of the signal to the end of the recording, oldest first.
     pub gaps: Vec<Gap>,
     /// Places where the position jumped, oldest first.
     pub slips: Vec<Slip>,
@@ -50,14 +58,14 @@ impl Comparison {
     /// Compares a recording with the signal. `None` when the signal cannot be found in it.
     ///
     /// The signal begins where eight frames in a row agree on a position on all channels; what is recorded before
-    /// that may be silence, channel by channel (links are made one after the other), or already right. Silence at the
-    /// very end is not counted.
+    /// that may be silence, channel by channel (links are made one after the other), or already right. From then on the
+    /// signal never ends: silence at the very end is a gap like any other.
     pub fn new(code: &PositionCode, recording: &Recording) -> Option<Self> {
-        let frames = recording.frames();
-        let end = (0..frames).rev().find(|&at| !recording.frame(at).iter().all(|&s| s == 0.0))? + 1;
+        let end = recording.frames();
         let start = (0..end).find(|&at| run_at(code, recording, at).is_some())?;
         let mut offset = run_at(code, recording, start)?;
-        let mut found = Self { lead_in: start, offset, ..Self::default() };
+        let channels = recording.frame(start).len();
+        let mut found = Self { frames: end, channels, lead_in: start, offset, ..Self::default() };
         for at in 0..start {
             let heard =
                 different(code, recording, at, offset).filter(|sample| *sample != 0.0 && !sample.is_nan());
@@ -68,8 +76,8 @@ impl Comparison {
             let frame = recording.frame(at);
             if frame.iter().all(|&sample| sample == 0.0) {
                 let from = at;
-                while recording.frame(at).iter().all(|&sample| sample == 0.0) {
-                    at += 1; // Ends before `end`: the frame before it is not silent.
+                while at < end && recording.frame(at).iter().all(|&sample| sample == 0.0) {
+                    at += 1;
                 }
                 found.gaps.push(Gap { at: from, frames: at - from });
                 continue;
@@ -107,15 +115,25 @@ impl Comparison {
         self.gaps.iter().map(|gap| gap.frames).sum()
     }
 
-    /// Nothing wrong, missing or moved.
-    pub fn is_exact(&self) -> bool {
-        self.wrong == 0 && self.missed == 0 && self.gaps.is_empty() && self.slips.is_empty()
+    /// Every sample from the begin of the signal to the end of the recording is right and where it belongs, and these
+    /// are at least `frames` frames.
+    pub fn is_exact(&self, frames: u64) -> bool {
+        let after_lead_in = (self.frames - self.lead_in) as u64;
+        self.matched == after_lead_in * self.channels as u64
+            && after_lead_in >= frames
+            && self.slips.is_empty()
+    }
+
+    /// Whether no more is wrong before the signal begins than links explain that are made one after the other: with
+    /// each a cycle of `quantum` frames may be heard twice on every channel.
+    pub fn is_settled(&self, quantum: u32) -> bool {
+        self.unsettled <= (self.channels * self.channels) as u64 * u64::from(quantum)
     }
 }
 
 impl std::fmt::Display for Comparison {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} samples exact, {} wrong", self.matched, self.wrong)?;
+        write!(f, "{} samples exact of {} frames, {} wrong", self.matched, self.frames, self.wrong)?;
         if let Some(at) = self.first_wrong {
             write!(f, " (first in frame {at}, signal begins at {})", self.lead_in)?;
         }
@@ -125,6 +143,9 @@ impl std::fmt::Display for Comparison {
         }
         if self.missed > 0 {
             write!(f, ", {} frames missed by the recorder", self.missed)?;
+        }
+        if self.lead_in > 0 {
+            write!(f, ", {} frames of lead-in ({} samples wrong)", self.lead_in, self.unsettled)?;
         }
         write!(f, ", {} slips", self.slips.len())?;
         for slip in self.slips.iter().take(5) {
@@ -203,10 +224,56 @@ mod tests {
     fn an_exact_recording_is_exact_across_the_period() {
         let code = PositionCode::new(16, 2);
         let silence = std::iter::repeat_n(None, 100);
-        let found =
-            compare(&code, recorded(&code, silence.clone().chain((65_000..67_000).map(Some)).chain(silence)));
-        assert!(found.is_exact(), "{found}");
-        assert_eq!((found.lead_in, found.matched), (100, 4000));
+        let found = compare(&code, recorded(&code, silence.chain((65_000..67_000).map(Some))));
+        assert!(found.is_exact(2000), "{found}");
+        assert_eq!((found.lead_in, found.matched, found.unsettled), (100, 4000, 0));
+    }
+
+    #[test]
+    fn a_signal_that_ends_before_the_recording_leaves_a_gap() {
+        let code = PositionCode::new(24, 2);
+        for silent in [1, 48, 48_000] {
+            let silence = std::iter::repeat_n(None, silent);
+            let found = compare(&code, recorded(&code, (0..1000).map(Some).chain(silence)));
+            assert_eq!(found.gaps, [Gap { at: 1000, frames: silent }]);
+            assert!(!found.is_exact(0), "{found}");
+        }
+    }
+
+    #[test]
+    fn every_frame_of_a_recording_is_accounted_for() {
+        let code = PositionCode::new(24, 2);
+        let lost = |p: u64| !(500..548).contains(&p) && p < 900;
+        let mut samples = vec![0.0; 2 * 30];
+        samples.extend(recorded(&code, (0..1000).map(|p| lost(p).then_some(p))));
+        samples[2 * 300..2 * 364].fill(f32::NAN);
+        samples[2 * 400] = 0.25;
+        let found = compare(&code, samples);
+        let without = found.lead_in + found.gap_frames() + found.missed;
+        assert_eq!((found.lead_in, found.gap_frames(), found.missed), (30, 148, 64));
+        assert_eq!(found.matched + found.wrong, 2 * (found.frames - without) as u64);
+        assert_eq!(found.frames, 1030);
+    }
+
+    #[test]
+    fn too_little_is_not_exact() {
+        let code = PositionCode::new(24, 2);
+        let silence = std::iter::repeat_n(None, 900);
+        let found = compare(&code, recorded(&code, silence.chain((0..100).map(Some))));
+        assert!(found.is_exact(100) && !found.is_exact(101), "{found}");
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_lead_in_is_counted() {
+        let code = PositionCode::new(24, 2);
+        let mut samples = recorded(&code, (0..300).map(Some));
+        for frame in 0..40 {
+            samples[2 * frame] = code.float(frame as u64 + 7, 0);
+            samples[2 * frame + 1] = 0.0;
+        }
+        let found = compare(&code, samples);
+        assert_eq!((found.lead_in, found.unsettled), (40, 40));
+        assert!(found.is_settled(10) && !found.is_settled(9));
     }
 
     #[test]
@@ -225,7 +292,7 @@ mod tests {
         samples[2 * 300..2 * 364].fill(f32::NAN);
         let found = compare(&code, samples);
         assert_eq!((found.missed, found.wrong, found.gaps.len(), found.slips.len()), (64, 0, 0, 0));
-        assert!(!found.is_exact());
+        assert!(!found.is_exact(0));
     }
 
     #[test]

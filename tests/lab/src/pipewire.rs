@@ -217,7 +217,7 @@ impl<'a> PipeWire<'a> {
         let arguments: Vec<&OsStr> = group.iter().map(AsRef::as_ref).chain(role).collect();
         let process = self.client(products, name, channels, &arguments)?;
         let node = self.wait_for_node(name, 0, channels, SOON)?;
-        Ok(Recorder { process, node, file, channels })
+        Ok(Recorder { process, node, file, channels, recorded: 0 })
     }
 
     /// Starts the lab's own client, which plays `code` from its frame 0 on and links nothing by itself.
@@ -265,7 +265,7 @@ impl<'a> PipeWire<'a> {
             .arg(&file);
         let process = self.host.start(name, command)?;
         let node = self.wait_for_node(name, 0, channels, SOON)?;
-        Ok(Recorder { process, node, file, channels })
+        Ok(Recorder { process, node, file, channels, recorded: 0 })
     }
 
     /// Frames in a cycle when nobody asks for another number.
@@ -357,6 +357,8 @@ pub struct Recorder {
     pub node: GraphNode,
     file: PathBuf,
     channels: usize,
+    /// Frames that were recorded when its record was last looked at.
+    recorded: u64,
 }
 
 impl Recorder {
@@ -383,22 +385,24 @@ impl Recorder {
                 let now = self.frames()?;
                 Ok((now > last).then_some(now))
             })?;
+            self.recorded = last;
             if done(last)? {
                 return Ok(());
             }
         }
     }
 
-    /// Ends the recording and reads it.
+    /// Ends the recording and reads it, as far as it was waited for: the end itself is not judged.
     pub fn finish(mut self) -> anyhow::Result<Recording> {
         let status = self.process.interrupt()?;
-        let recording = if self.file.extension().is_some_and(|extension| extension == "wav") {
+        let mut recording = if self.file.extension().is_some_and(|extension| extension == "wav") {
             Recording::from_wav(&self.file)?
         } else {
             ensure!(status.success(), "the recorder ended with {status}: {}", self.process.log());
             Recording::from_floats(&self.file, self.channels)?
         };
         ensure!(recording.frames() > 0, "nothing was recorded: {}", self.process.log());
+        recording.truncate(usize::try_from(self.recorded)?);
         std::fs::remove_file(&self.file)?;
         Ok(recording)
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use wireloom_wanted::{ClockRelation, Direction, Leg, Media, Node, NodeText, Protocol, Show};
 
-use crate::comparison::{Comparison, describe};
+use crate::comparison::{Comparison, LEAD_IN, describe};
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
@@ -34,12 +34,33 @@ pub struct Reception {
     pub rate: f64,
     /// Latency that the node's first port reported, in frames at 48 kHz.
     pub latency: u32,
+    /// Frames of a cycle.
+    quantum: u32,
+    /// Frames that must be right.
+    wanted: u64,
 }
 
 impl Reception {
     /// Whether the machine kept up: the bare timer never woke later than [`Reception::margin`].
     pub fn is_undisturbed(&self) -> bool {
         self.worst_timer < self.margin
+    }
+
+    /// Whether every sample is right, as many as were asked for. Errors: what no stall of a machine explains (a wrong
+    /// sample, audio that goes on at another position), or anything else in a run that the machine did not disturb.
+    pub fn is_exact(&self) -> anyhow::Result<bool> {
+        let found = &self.comparison;
+        ensure!(found.wrong == 0 && found.slips.is_empty(), "{found}");
+        if found.is_exact(self.wanted) && found.is_settled(self.quantum) {
+            return Ok(true);
+        }
+        ensure!(
+            !self.is_undisturbed(),
+            "a run that nothing disturbed (a bare timer {:?} late, {:?} are left): {found}",
+            self.worst_timer,
+            self.margin
+        );
+        Ok(false)
     }
 }
 
@@ -139,7 +160,8 @@ pub fn start_module<'a>(
     PipeWire::start(host, &options)
 }
 
-/// Records `frames` frames of the node that receives `stream`, as an application that links to it, and compares.
+/// Records `frames` frames of the node that receives `stream`, besides its [`LEAD_IN`], as an application that links to
+/// it, and compares.
 pub fn record(
     products: &Products,
     graph: &mut PipeWire<'_>,
@@ -150,7 +172,7 @@ pub fn record(
 ) -> anyhow::Result<Reception> {
     record_until(products, graph, node, stream, |frame| {
         progress(frame.min(frames));
-        Ok(frame >= frames)
+        Ok(frame >= frames + LEAD_IN as u64)
     })
 }
 
@@ -178,11 +200,13 @@ pub fn record_until(
         )
     })?;
     let rate = recording.rate().context("the recorder noted no cycles")?;
-    ensure!(comparison.lead_in < 48_000, "the signal began only after {} frames", comparison.lead_in);
+    ensure!(comparison.lead_in < LEAD_IN, "the signal began only after {} frames", comparison.lead_in);
     let latency = reported_latency(&linked)?;
     let spare = latency.saturating_sub(graph.quantum() + stream.samples_per_packet);
     let margin = Duration::from_secs(spare.into()) / 48_000;
-    Ok(Reception { comparison, worst_timer, margin, real_time: timer.is_real_time(), rate, latency })
+    let (real_time, quantum) = (timer.is_real_time(), graph.quantum());
+    let wanted = recording.frames().saturating_sub(LEAD_IN) as u64;
+    Ok(Reception { comparison, worst_timer, margin, real_time, rate, latency, quantum, wanted })
 }
 
 /// What the first output port says about how old its samples are, in frames at 48 kHz.
@@ -196,8 +220,8 @@ fn reported_latency(node: &GraphNode) -> anyhow::Result<u32> {
     Ok(frames.round() as u32)
 }
 
-/// Records so many frames until a run is exact. Errors: a wrong sample; a run that is not exact though the machine did not
-/// disturb it; all of `tries` runs were disturbed.
+/// Records so many frames until a run is exact. Errors: as of [`Reception::is_exact`]; all of `tries` runs were
+/// disturbed.
 pub fn record_exactly(
     products: &Products,
     graph: &mut PipeWire<'_>,
@@ -208,12 +232,9 @@ pub fn record_exactly(
 ) -> anyhow::Result<Reception> {
     for _ in 0..tries {
         let run = record(products, graph, node, stream, frames, |_| {})?;
-        let found = &run.comparison;
-        ensure!(found.wrong == 0, "{found}");
-        if found.is_exact() {
+        if run.is_exact()? {
             return Ok(run);
         }
-        ensure!(!run.is_undisturbed(), "a run that the machine did not disturb: {found}");
     }
     bail!("the machine disturbed all of {tries} runs; there is nothing to judge by")
 }

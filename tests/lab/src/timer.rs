@@ -9,6 +9,9 @@ use anyhow::Context;
 
 use crate::pipewire::REAL_TIME_PRIORITY;
 
+/// What a machine may oversleep without a cycle of PipeWire or a packet of a device being lost.
+pub const STALL: Duration = Duration::from_millis(3);
+
 /// A bare loop that wants to wake up every millisecond: how badly the machine itself disturbs a run.
 ///
 /// It is scheduled as PipeWire's data loop is, first in first out before all ordinary programs, where this user may

@@ -11,7 +11,7 @@ use wireloom_lab::{
 use super::{LOCK, TRIES, progress};
 
 /// Frames that the playing device must have played: five seconds.
-const FRAMES: u64 = 240_000;
+pub const FRAMES: u64 = 240_000;
 const SYNTH: [&str; 4] = ["--name", "Bass Synth", "--output", "Out 1-2:2"];
 const MIXER: [&str; 6] = ["--name", "Mixer", "--output", "Main:2", "--input", "In 1-2:2"];
 /// What the node of the one is called.
@@ -82,7 +82,7 @@ impl<'a> Devices<'a> {
                 self.mixer.play("In 1-2", FRAMES, |frame| bar.set_position(frame), || synth.is_alive());
             bar.finish_and_clear();
             let found = found?;
-            let is_exact = found.is_exact();
+            let is_exact = found.is_exact(FRAMES);
             last = Some(found);
             if is_exact {
                 break;

@@ -7,7 +7,7 @@ use wireloom_clock_page::LineState;
 
 use crate::agent::Agent;
 use crate::clock::Clock;
-use crate::comparison::{Comparison, describe};
+use crate::comparison::{Comparison, LEAD_IN, describe};
 use crate::host::Host;
 use crate::peers::{RtpStream, gstreamer};
 use crate::pipewire::{PipeWire, PipeWireOptions};
@@ -75,14 +75,14 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             ensure!(answer["route"]["state"] == "receiving", "{answer}");
             asked = true;
         } // else the wish brings the links back to an application that returned
-        recorder.record(FRAMES, |_| {})?;
+        recorder.record(FRAMES + LEAD_IN as u64, |_| {})?;
         let disturbed = timer.worst() >= Duration::from_millis(10);
         let recording = recorder.finish()?;
         let found = Comparison::new(&stream.code(), &recording).with_context(|| {
             format!("the signal is not in the recording:\n{}", describe(&stream.code(), &recording))
         })?;
         ensure!(found.wrong == 0 && found.slips.is_empty(), "{found}");
-        if found.is_exact() {
+        if found.is_exact(FRAMES) {
             exact = Some(found);
             break;
         }

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
 use wireloom_clock_page::LineState;
 
 use crate::agent::Agent;
@@ -50,18 +49,15 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 
     for _ in 0..TRIES {
         let run = scene::record(products, &mut graph, &node, &stream, FRAMES, |_| {})?;
-        let found = &run.comparison;
-        if found.is_exact() {
+        if run.is_exact()? {
             drop(announcer);
             return Ok(format!(
                 "{} samples, {} frames late; visible {:.1} s after GStreamer was started to announce it",
-                found.matched,
+                run.comparison.matched,
                 run.latency,
                 visible.as_secs_f32()
             ));
         }
-        ensure!(found.wrong == 0, "{found}");
-        ensure!(!run.is_undisturbed(), "a run that nothing disturbed: {found}");
     }
     anyhow::bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
 }

@@ -1,6 +1,6 @@
 use anyhow::{Context, bail};
 
-use crate::comparison::{Comparison, describe};
+use crate::comparison::{Comparison, LEAD_IN, describe};
 use crate::pipewire::{PipeWire, PipeWireOptions, Recorder};
 use crate::products::Products;
 use crate::signal::PositionCode;
@@ -28,7 +28,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             graph.link(&player, &recorder.node)?;
         }
         for recorder in &mut recorders {
-            recorder.record(FRAMES, |_| {})?;
+            recorder.record(FRAMES + LEAD_IN as u64, |_| {})?;
         }
         for ((recorder, exact), is_ours) in recorders.into_iter().zip(&mut exact).zip([true, false]) {
             let recording = recorder.finish()?;
@@ -36,7 +36,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             last = found.to_string();
             // A daemon that is held up repeats or drops cycles on the way to a client; nothing of that scales samples.
             // pw-record moreover writes on a thread of ordinary priority and closes up what that one misses.
-            if found.is_exact() || (!is_ours && found.matched > FRAMES) {
+            if found.is_exact(FRAMES) || (!is_ours && found.matched > FRAMES) {
                 exact.get_or_insert(found.matched);
             }
         }

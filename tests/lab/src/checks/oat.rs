@@ -66,14 +66,12 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         let log = synth.process.log();
         ensure!(log.matches("Unsubscribed").count() == attempt, "a lease was not given back: {log}");
         ensure!(log.matches("stream 1 to").count() == attempt, "the flow stopped or was doubled: {log}");
-        let found = &run.comparison;
-        if found.is_exact() {
+        if run.is_exact()? {
             return Ok(format!(
                 "{} samples, {} frames late; one subscription, given back when the link went",
-                found.matched, run.latency
+                run.comparison.matched, run.latency
             ));
         }
-        ensure!(found.wrong == 0 && found.slips.is_empty(), "{found}");
     }
     anyhow::bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
 }

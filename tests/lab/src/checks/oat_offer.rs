@@ -16,6 +16,7 @@ use crate::pipewire::PipeWireOptions;
 use crate::products::Products;
 use crate::scene;
 use crate::studio::Studio;
+use crate::timer::{BareTimer, STALL};
 use crate::wait::{self, SOON};
 
 /// Frames that must be right in one run.
@@ -64,11 +65,11 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 
     // Both are told what to play as any controller would tell them.
     tell(&leader, &desk, "mixtee-01b7%2Frx%2Fin-1-2", &sdp)?;
-    let exact = hear(&mut mixer, "In 1-2", FRAMES, || Ok(()))?;
+    let exact = mixer.play_exactly("In 1-2", FRAMES, TRIES, || Ok(()))?.matched;
 
     // Another one comes and goes meanwhile: nothing of it is heard.
     let mut come_and_gone = 0;
-    let beside = hear(&mut mixer, "In 1-2", FRAMES, || {
+    let beside = mixer.play_exactly("In 1-2", FRAMES, TRIES, || {
         if come_and_gone == 0 {
             tell(&leader, &stage, "syntee-a3f2%2Frx%2Freturn", &sdp)?;
             come_and_gone = 1;
@@ -79,6 +80,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         }
         Ok(())
     })?;
+    let beside = beside.matched;
     ensure!(come_and_gone == 2, "the second device never came");
 
     let away = without_agent(&computer, products, &mut agent, &mut mixer)?;
@@ -139,23 +141,6 @@ fn receivers(host: &Host, products: &Products) -> anyhow::Result<Vec<String>> {
     Ok(legs.iter().filter_map(|leg| leg["address"].as_str().map(str::to_owned)).collect())
 }
 
-/// Plays until a run is exact; `at` is called all along.
-fn hear(
-    device: &mut OatDevice<'_>,
-    input: &str,
-    frames: u64,
-    mut at: impl FnMut() -> anyhow::Result<()>,
-) -> anyhow::Result<u64> {
-    for _ in 0..TRIES {
-        let found = device.hear(input, frames, |_| {}, &mut at)?;
-        ensure!(found.wrong == 0 && found.slips.is_empty(), "what the device played: {found}");
-        if found.is_exact() {
-            return Ok(found.matched);
-        }
-    }
-    bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
-}
-
 /// Nobody answers renewals for 25 s of an exact run. Leaves a new agent behind.
 fn without_agent(
     computer: &Host,
@@ -164,13 +149,15 @@ fn without_agent(
     receiver: &mut OatDevice<'_>,
 ) -> anyhow::Result<u64> {
     let start = || computer.spawn(products.program("wireloom-agent"), [""; 0]);
+    let frames = 48_000 * (AWAY.as_secs() + 4);
     for _ in 0..TRIES {
         agent.process.kill()?;
         let killed = Instant::now();
         let mut back = None;
-        let found = receiver.hear(
+        let timer = BareTimer::start()?;
+        let found = receiver.play(
             "In 1-2",
-            48_000 * (AWAY.as_secs() + 4),
+            frames,
             |_| {},
             || {
                 if back.is_none() && killed.elapsed() >= AWAY {
@@ -183,10 +170,11 @@ fn without_agent(
             Some(process) => process,
             None => start()?,
         };
-        ensure!(found.wrong == 0 && found.slips.is_empty(), "while no agent ran: {found}");
-        if found.is_exact() {
+        if found.is_exact(frames) {
             return Ok(found.matched);
         }
+        let worst = timer.worst();
+        ensure!(worst > STALL, "while no agent ran and a bare timer was {worst:?} late at most: {found}");
         agent.process.says("ready", SOON)?;
         // Long enough for a renewal, so that the next run begins with a whole lease.
         wait::until("a lease from the new agent", SOON, || {
@@ -222,7 +210,7 @@ fn forge(
         "kind": "oat-sub", "rate": 400, "to": computer.address(), "port": 50_000, "sources": sources,
     }]);
     let mut attack = Attack::start(attacker, "forger", plan)?;
-    hear(receiver, "In 1-2", FRAMES, || attack.is_alive())?;
+    receiver.play_exactly("In 1-2", FRAMES, TRIES, || attack.is_alive())?;
     attack.stop()?;
     capture.interrupt()?;
     let log = capture.log();

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{bail, ensure};
 use wireloom_clock_page::LineState;
 
 use crate::agent::Agent;
@@ -52,16 +51,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     })?;
     let (_player, player) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
     graph.link(&player, &node)?;
-    let mut matched = None;
-    for _ in 0..TRIES {
-        let found = mixer.hear("In 1-2", FRAMES, |_| {}, || agent.process.is_alive())?;
-        ensure!(found.wrong == 0 && found.slips.is_empty(), "what the device played: {found}");
-        if found.is_exact() {
-            matched = Some(found.matched);
-            break;
-        }
-    }
-    let Some(matched) = matched else { bail!("the machine disturbed all of {TRIES} runs") };
+    let matched = mixer.play_exactly("In 1-2", FRAMES, TRIES, || agent.process.is_alive())?.matched;
     for ((from, _), (to, _)) in player.outputs.iter().zip(&node.inputs) {
         computer.run("pw-link", ["-d", &from.to_string(), &to.to_string()])?;
     }

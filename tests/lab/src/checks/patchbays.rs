@@ -122,7 +122,7 @@ impl<'a> Scene<'a> {
             let code = self.stream.code();
             let found = Comparison::new(&code, &recording).with_context(|| describe(&code, &recording))?;
             ensure!(found.wrong == 0 && found.slips.is_empty(), "{name}: {found}");
-            if found.matched >= 2 * FRAMES && found.is_exact() {
+            if found.is_exact(FRAMES) {
                 return Ok(format!("{} samples by {name}", found.matched));
             }
             ensure!(timer.worst() > STALL, "{name}: a run that nothing disturbed: {found}");

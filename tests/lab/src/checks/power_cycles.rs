@@ -24,6 +24,8 @@ const CYCLES: usize = ROUND;
 const THOROUGH_CYCLES: usize = 20;
 /// Each party alone once, and all at once.
 const ROUND: usize = PARTIES.len() + 1;
+/// How often a machine that stalls may disturb what is heard at the end of one way.
+const RUNS: usize = 8;
 /// Everything that is random comes from this.
 const SEED: u64 = 3;
 /// A device that is switched off stays so for this long; real ones take longer to start.
@@ -313,19 +315,18 @@ impl Scene<'_> {
         let mixer = self.mixer.as_mut().context("the mixer runs")?;
         let mut heard = 0;
         for input in ["In 1-2", "In 3-4"] {
-            heard += mixer.play(input, 48_000, |_| {}, || Ok(()))?.matched;
+            heard += mixer.play_exactly(input, 48_000, RUNS, || Ok(()))?.matched;
         }
         let graph = self.graph.as_mut().context("PipeWire runs")?;
         let node = graph.node(CARD)?.context("the sound card is there")?;
         let stream = RtpStream::standard(1, CHANNELS);
-        for _ in 0..8 {
+        for _ in 0..RUNS {
             let run = scene::record(self.products, graph, &node, &stream, 48_000, |_| {})?;
-            ensure!(run.comparison.wrong == 0, "{}", run.comparison);
-            if run.comparison.is_exact() {
+            if run.is_exact()? {
                 return self.slot_sends().map(|()| heard + run.comparison.matched);
             }
         }
-        bail!("the machine disturbed every run of the sound card")
+        bail!("the machine disturbed all of {RUNS} runs of the sound card")
     }
 
     fn slot_sends(&self) -> anyhow::Result<()> {

@@ -1,11 +1,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use wireloom_wanted::Encoding;
 
-use crate::comparison::{Comparison, describe};
+use crate::comparison::{Comparison, LEAD_IN, describe};
 use crate::host::Host;
 use crate::peers::tshark::{Capture, RtpFrame};
 use crate::peers::{RtpStream, ffmpeg, gstreamer};
@@ -14,18 +13,17 @@ use crate::process::Process;
 use crate::products::Products;
 use crate::scene;
 use crate::studio::Studio;
-use crate::timer::BareTimer;
+use crate::timer::{BareTimer, STALL};
 use crate::wait::{self, SOON};
 
-/// Frames that must be without any gap.
+/// Frames that are received; but for what comes before the signal they must be without any gap.
 const FRAMES: usize = 96_000;
+/// Frames of the signal among these.
+const LEAST: u64 = (FRAMES - LEAD_IN) as u64;
 /// How often a machine that stalls may disturb a run.
 const TRIES: usize = 5;
 /// Packets that tshark decodes: a second.
 const PACKETS: usize = 1000;
-
-/// What a machine may oversleep without a cycle being lost.
-const STALL: Duration = Duration::from_millis(3);
 
 type Receiver = fn(&Host, &RtpStream, &Path) -> anyhow::Result<Process>;
 
@@ -64,7 +62,7 @@ pub(super) fn clean_run(host: &Host, stream: &RtpStream, receiver: Receiver) -> 
         let packets = capture.finish(SOON)?;
         // What never left is missing in the file without a trace, so that the code goes on further ahead.
         ensure!(found.wrong == 0 && found.slips.iter().all(|slip| slip.by > 0), "{found}");
-        if found.is_exact() {
+        if found.is_exact(LEAST) {
             check_headers(&packets, stream)?;
             return Ok(found);
         }
@@ -90,7 +88,7 @@ fn receive(host: &Host, stream: &RtpStream, receiver: Receiver) -> anyhow::Resul
     let bytes = std::fs::read(&file)?;
     let (code, recording) = (stream.code(), stream.recording(&bytes));
     let found = Comparison::new(&code, &recording).with_context(|| describe(&code, &recording))?;
-    if found.is_exact() {
+    if found.is_exact(LEAST) {
         stream.check_words(&bytes)?;
     }
     Ok(found)
