@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use wireloom_tone::{Judge, Purity};
+use wireloom_tone::{BLOCK, Judge, Purity};
 
 use crate::peers::{RtpStream, gstreamer};
 use crate::pipewire::{PipeWireOptions, SOUND_CARD};
@@ -17,7 +17,7 @@ use crate::wait::SOON;
 const FRAMES: u64 = 60 * 48_000;
 /// Frames before these: the position is drawn in, the rate is found.
 const SETTLING: usize = 20 * 48_000;
-/// Frames after a hole that are not judged: the filter fills, the position may be drawn in again.
+/// Frames after a hole that are not judged: the filter fills, the position may be drawn in again. No hole may be longer.
 const AFTER_A_HOLE: usize = 2 * 48_000;
 /// The tone.
 const HZ: u32 = 1000;
@@ -64,33 +64,38 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         ensure!((rate / 48_000.0 - 1.0).abs() < 20e-6, "the sound card's graph runs at {rate} Hz");
         let (found, holes) = judge(&recording, f64::from(HZ) * (1.0 + ppm * 1e-6))
             .with_context(|| format!("{name}: there is no tone"))?;
+        let count = holes.len();
+        let longest = holes.into_iter().max().unwrap_or(0);
         ensure!(
-            holes == 0 || worst_timer > Duration::from_secs(u64::from(LATENCY)) / 48_000 / 2,
-            "{name}: {holes} holes in a run that nothing disturbed"
+            count == 0 || worst_timer > Duration::from_secs(u64::from(LATENCY)) / 48_000 / 2,
+            "{name}: {count} holes in a run that nothing disturbed"
         );
+        ensure!(longest <= AFTER_A_HOLE, "{name}: a hole of {longest} frames");
+        let judged = found.blocks * BLOCK / 2;
+        let least = (wanted as usize - SETTLING) / 4 * 3;
+        ensure!(judged >= least, "{name}: only {judged} frames were judged, {count} holes");
         ensure!(found.worst_db < WORST_DB, "{name}: {found}");
-        remarks.push(format!("{ppm:+} ppm: {found}, {holes} holes"));
+        remarks.push(format!("{ppm:+} ppm: {found}, {count} holes"));
     }
     Ok(remarks.join("; "))
 }
 
-/// Judges what is between holes, and counts these. A hole is silence, or a cycle that the recorder missed.
-fn judge(recording: &Recording, hz: f64) -> Option<(Purity, usize)> {
+/// Judges what is between holes, and measures these in frames. A hole is silence, or a cycle that the recorder missed.
+fn judge(recording: &Recording, hz: f64) -> Option<(Purity, Vec<usize>)> {
     let mut judge = Judge::new(hz, 48_000);
     let samples: Vec<f32> = (0..recording.frames()).map(|at| recording.frame(at)[0]).collect();
     // The tone itself is exactly zero in one sample at most.
     let missing = |at: usize| {
         samples[at].is_nan() || samples[at] == 0.0 && samples.get(at + 1).is_none_or(|next| *next == 0.0)
     };
-    let (mut holes, mut at) = (0, SETTLING);
+    let (mut holes, mut at) = (Vec::new(), SETTLING);
     while at < samples.len() {
         let end = (at..samples.len()).find(|at| missing(*at)).unwrap_or(samples.len());
         judge.push(&samples[at..end]);
         judge.part();
         at = (end..samples.len()).find(|at| !missing(*at)).unwrap_or(samples.len());
-        // Silence at the very end is that of the end.
-        if at < samples.len() {
-            holes += 1;
+        if at > end {
+            holes.push(at - end);
             at = (at + AFTER_A_HOLE).min(samples.len());
         }
     }
