@@ -6,35 +6,47 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::thread::{CpuSet, gettid, sched_getaffinity, sched_setaffinity};
 
 use crate::pipewire::REAL_TIME_PRIORITY;
 
 /// What a machine may oversleep without a cycle of PipeWire or a packet of a device being lost.
 pub const STALL: Duration = Duration::from_millis(3);
 
-/// A bare loop that wants to wake up every millisecond: how badly the machine itself disturbs a run.
+/// A bare loop on each processor that wants to wake up every millisecond: how badly the machine itself disturbs a run.
 ///
-/// It is scheduled as PipeWire's data loop is, first in first out before all ordinary programs, where this user may
-/// have that. So what merely keeps a processor busy is no excuse for a gap; a machine that stands still is.
+/// They are scheduled as PipeWire's data loop is, first in first out before all ordinary programs, where this user may
+/// have that. So what merely keeps a processor busy is no excuse for a gap; a machine that stands still is, also one of
+/// whose processors only one does.
 #[derive(Debug)]
 pub struct BareTimer {
     stop: Arc<AtomicBool>,
     worst_ns: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     real_time: bool,
 }
 
 impl BareTimer {
-    /// Starts the loop.
+    /// Starts the loops.
     pub fn start() -> anyhow::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let worst_ns = Arc::new(AtomicU64::new(0));
-        let shared = (Arc::clone(&stop), Arc::clone(&worst_ns));
+        let mut this =
+            Self { stop: Arc::default(), worst_ns: Arc::default(), threads: Vec::new(), real_time: true };
+        let allowed = sched_getaffinity(None).context("asking which processors are ours")?;
+        for processor in (0..CpuSet::MAX_CPU).filter(|processor| allowed.is_set(*processor)) {
+            this.start_on(processor)?;
+        }
+        Ok(this)
+    }
+
+    fn start_on(&mut self, processor: usize) -> anyhow::Result<()> {
+        let (stop, worst_ns) = (Arc::clone(&self.stop), Arc::clone(&self.worst_ns));
         let (tell, told) = mpsc::channel();
         let (go, wait) = mpsc::channel();
         let thread = std::thread::Builder::new().name("bare-timer".into()).spawn(move || {
-            let (stop, worst_ns) = shared;
-            if tell.send(rustix::thread::gettid()).is_err() || wait.recv().is_err() {
+            let mut only = CpuSet::new();
+            only.set(processor);
+            let pinned = sched_setaffinity(None, &only);
+            if tell.send(pinned.map(|()| gettid())).is_err() || wait.recv().is_err() {
                 return;
             }
             let mut due = Instant::now();
@@ -48,21 +60,21 @@ impl BareTimer {
                 }
             }
         })?;
-        let mut this = Self { stop, worst_ns, thread: Some(thread), real_time: false };
-        let id = told.recv().context("the timer's thread has ended")?.as_raw_nonzero().to_string();
-        let priority = REAL_TIME_PRIORITY.to_string();
+        self.threads.push(thread);
+        let id = told.recv().context("the timer's thread has ended")?;
+        let id = id.with_context(|| format!("staying on processor {processor}"))?;
+        let (id, priority) = (id.as_raw_nonzero().to_string(), REAL_TIME_PRIORITY.to_string());
         let output = Command::new("chrt").args(["--fifo", "--pid", &priority, &id]).output();
-        this.real_time = output.context("running chrt")?.status.success();
-        go.send(()).context("the timer's thread has ended")?;
-        Ok(this)
+        self.real_time &= output.context("running chrt")?.status.success();
+        go.send(()).context("the timer's thread has ended")
     }
 
-    /// Whether it is scheduled as PipeWire's data loop is; an ordinary user may have neither.
+    /// Whether they are scheduled as PipeWire's data loop is; an ordinary user may have neither.
     pub fn is_real_time(&self) -> bool {
         self.real_time
     }
 
-    /// The worst lateness so far.
+    /// The worst lateness of any so far.
     pub fn worst(&self) -> Duration {
         Duration::from_nanos(self.worst_ns.load(Ordering::Relaxed))
     }
@@ -71,7 +83,7 @@ impl BareTimer {
 impl Drop for BareTimer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
+        for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
     }
