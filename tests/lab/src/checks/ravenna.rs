@@ -60,7 +60,10 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     server.says("described", SOON)?;
     let protocol = node.info["props"]["wireloom.protocol"].as_str().unwrap_or_default().to_owned();
     ensure!(protocol == "ravenna", "the node says that its protocol is {protocol:?}");
-    let shown = cli(&computer, products, &["show", "Stage box"])?;
+    // PipeWire may show it a moment before the bus does.
+    let shown = wait::until("the stream on the bus", SOON, || {
+        Ok(cli(&computer, products, &["show", "Stage box"]).ok())
+    })?;
     ensure!(shown.contains("dns-sd") && !shown.contains("sap"), "it is said to be found otherwise: {shown}");
     let interfaces = cli(&computer, products, &["interface"])?;
     ensure!(interfaces.contains("RAVENNA") && interfaces.contains("eth0"), "{interfaces}");

@@ -72,7 +72,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         );
         ensure!(longest <= AFTER_A_HOLE, "{name}: a hole of {longest} frames");
         let judged = found.blocks * BLOCK / 2;
-        let least = (wanted as usize - SETTLING) / 4 * 3;
+        let least = (wanted as usize - SETTLING) / 2;
         ensure!(judged >= least, "{name}: only {judged} frames were judged, {count} holes");
         ensure!(found.worst_db < WORST_DB, "{name}: {found}");
         remarks.push(format!("{ppm:+} ppm: {found}, {count} holes"));
