@@ -1,4 +1,4 @@
-//! An application of the lab: a PipeWire client that plays or records a `PositionCode`.
+//! An application of the lab: a PipeWire client that plays or records a `PositionCode`, or plays a tone.
 //!
 //! The stock tools do their work on a thread that a busy machine holds up for longer than their buffers last, so that
 //! a test could not tell a frame that the network lost from one that the tool lost. This client does it in the graph's
@@ -62,6 +62,9 @@ enum Role {
         /// Significant bits: 16, 24 or 32.
         #[arg(long, default_value_t = 24, value_parser = bits)]
         bits: u32,
+        /// A tone of so many hertz at half of full scale instead of the code.
+        #[arg(long)]
+        tone: Option<u32>,
     },
 }
 
@@ -98,6 +101,12 @@ fn main() -> anyhow::Result<()> {
             pacer::run(|first| tone(hz, client.channels, first, packet), packet, ppm)
         }
         Role::Record { file } => recorder::run(&client, &file),
-        Role::Play { bits } => player::run(&client, PositionCode::new(bits, client.channels as usize)),
+        Role::Play { bits, tone: None } => {
+            let code = PositionCode::new(bits, client.channels as usize);
+            player::run(&client, move |frame, channel| code.float(frame, channel))
+        }
+        Role::Play { tone: Some(hz), .. } => {
+            player::run(&client, move |frame, _| wireloom_tone::sample(frame, hz, stream::RATE, 0.5))
+        }
     }
 }

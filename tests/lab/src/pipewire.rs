@@ -233,6 +233,20 @@ impl<'a> PipeWire<'a> {
         Ok((process, node))
     }
 
+    /// The same with a tone of `hz` hertz at half of full scale on every channel.
+    pub fn tone(
+        &mut self,
+        products: &Products,
+        name: &str,
+        channels: usize,
+        hz: u32,
+    ) -> anyhow::Result<(Process, GraphNode)> {
+        let tone = format!("--tone={hz}");
+        let process = self.client(products, name, channels, &["play".as_ref(), OsStr::new(&tone)])?;
+        let node = self.wait_for_node(name, channels, 0, SOON)?;
+        Ok((process, node))
+    }
+
     fn client(
         &self,
         products: &Products,

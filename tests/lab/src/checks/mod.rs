@@ -36,6 +36,7 @@ mod relay;
 mod reload;
 mod restarts;
 mod route_links;
+mod rtp_modules;
 mod selftest;
 mod set_clock;
 mod silence;
@@ -189,6 +190,12 @@ pub const CHECKS: &[Check] = &[
         about: "a stream of ptp4l's clock without an offset is learned once, and stays exact",
         needs: Needs::Machine,
         run: learned::run,
+    },
+    Check {
+        name: "rtp-modules",
+        about: "PipeWire's own rtp-sink is heard, its rtp-source hears us",
+        needs: Needs::Machine,
+        run: rtp_modules::run,
     },
     Check {
         name: "ipv6",
