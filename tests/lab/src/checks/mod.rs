@@ -343,7 +343,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "patchbays",
-        about: "pw-link, JACK and qpwgraph's window start and stop the sound of the network",
+        about: "pw-link, JACK, qpwgraph's window and D-Bus start and stop the sound of the network",
         needs: Needs::Machine,
         run: patchbays::run,
     },

@@ -2,7 +2,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
+use wireloom_clock_page::LineState;
 
+use crate::agent::Agent;
+use crate::clock::Clock;
 use crate::comparison::{Comparison, describe};
 use crate::host::Host;
 use crate::peers::{RtpStream, gstreamer};
@@ -31,7 +34,7 @@ const STAGE: &str = "Stage";
 const RECORDER: &str = "recorder";
 
 /// Whoever draws a link from a stream of the network to an application starts its sound, and whoever removes it leaves
-/// the group: `pw-link`, a JACK client, and qpwgraph by its own window.
+/// the group: `pw-link`, a JACK client, qpwgraph by its own window, and a client of D-Bus.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (stage, computer) = (studio.host("stage")?, studio.host("computer")?);
     let mut scene = Scene::new(&stage, &computer, products)?;
@@ -64,7 +67,59 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     })?);
     let mut window = Window::qpwgraph(&computer, products)?;
     remarks.push(scene.patch("qpwgraph", |scene, _, wanted| window.patch(scene, wanted))?);
+    drop(window);
+    let mut bus = Bus::start(&computer, products, &scene.stream.description(stage.address()))?;
+    remarks.push(scene.patch("D-Bus", |_, _, wanted| bus.patch(wanted))?);
     Ok(remarks.join(", "))
+}
+
+/// `gdbus` as a client of the agent, which has been given the description of a stream.
+struct Bus<'a> {
+    host: &'a Host,
+    agent: Agent,
+    /// Without a clock of the network streams are resampled, and no sample is exact.
+    _clock: Clock,
+    stream: String,
+    route: Option<String>,
+}
+
+impl<'a> Bus<'a> {
+    fn start(host: &'a Host, products: &Products, description: &str) -> anyhow::Result<Self> {
+        let mut clock = Clock::leader(host, products, 0, 100, 0.0)?;
+        clock.wait_for(LineState::Leader, SOON)?;
+        let agent = Agent::start(host, products, &format!("latency-frames = {LATENCY}\n"))?;
+        let mut bus = Self { host, agent, _clock: clock, stream: String::new(), route: None };
+        let streams = bus.call("AddSdp", &[&format!("{description:?}"), "{}"])?;
+        bus.stream = object_path(&streams)?;
+        Ok(bus)
+    }
+
+    fn call(&self, method: &str, arguments: &[&str]) -> anyhow::Result<String> {
+        let method = format!("org.wireloom.Wireloom1.Manager.{method}");
+        let place = ["call", "--session", "--dest", "org.wireloom.Wireloom1", "--object-path"];
+        let whole = ["/org/wireloom/Wireloom1", "--method", &method];
+        self.host.run("gdbus", [&place[..], &whole, arguments].concat())
+    }
+
+    /// Wishes for the route to the recorder, or withdraws the wish.
+    fn patch(&mut self, wanted: bool) -> anyhow::Result<()> {
+        if wanted {
+            let answer = wait::until("an application that the agent knows", SOON, || {
+                self.agent.process.is_alive()?;
+                Ok(self.call("Connect", &[&self.stream, RECORDER, "[]", "{}"]).ok())
+            })?;
+            self.route = Some(object_path(&answer)?);
+            return Ok(());
+        }
+        let route = self.route.take().context("the route was wished for")?;
+        self.call("Disconnect", &[&route, "[]", "{}"]).map(drop)
+    }
+}
+
+/// The first object path in an answer that `gdbus` prints.
+fn object_path(answer: &str) -> anyhow::Result<String> {
+    let path = answer.split('\'').find(|part| part.starts_with("/org/wireloom/"));
+    path.map(str::to_owned).with_context(|| format!("no object in {answer:?}"))
 }
 
 /// The same by the window of Helvum, which is built from its crate first.
