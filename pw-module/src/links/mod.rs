@@ -94,6 +94,8 @@ struct Entry {
     reflex_at: Option<Instant>,
     /// A program keeps destroying it: it is not shown, and its route on the network is let be.
     hidden: bool,
+    /// It was hidden, and nobody was told yet.
+    untold: bool,
 }
 
 /// All links between other devices.
@@ -135,7 +137,7 @@ impl Links {
         entry.count_reflex(now);
         let found = entry.route.as_ref().is_some_and(|route| route.origin == RouteOrigin::Network);
         if found && entry.reflexes > MAX_REFLEXES {
-            entry.hidden = true;
+            (entry.hidden, entry.untold) = (true, true);
         } else {
             entry.want = Some(false);
         }
@@ -195,6 +197,12 @@ impl Links {
         for (pair, entry) in &mut self.pairs {
             if entry.leaves_at.is_some_and(|at| now >= at) {
                 orders.extend(entry.leave(now, pair));
+            }
+            if std::mem::take(&mut entry.untold) {
+                orders.push(Order::Say(format!(
+                    "{} to {}: a program keeps removing this link; the route, which others made, stays without it",
+                    pair.output.node, pair.input.node
+                )));
             }
             let look = entry.look();
             let is_there = exists(&pair.output) && exists(&pair.input);
@@ -280,6 +288,7 @@ impl Entry {
     fn leave(&mut self, now: Instant, pair: &Pair) -> Option<Order> {
         self.leaves_at = None;
         if self.reflexes >= MAX_REFLEXES {
+            self.stale = false; // the answer to the link before holds for this one: there was no other
             return Some(Order::Say(format!(
                 "{} to {}: refused, but a program keeps drawing this link; it stays, without sound",
                 pair.output.node, pair.input.node
