@@ -48,6 +48,7 @@ impl Model {
             if failed {
                 self.routes.dismissed.insert(id.to_owned());
             } else {
+                super::links::tell_withdrawal(&pair);
                 self.routes.engine.withdraw(now.mono, &pair);
             }
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use tracing::info;
 use wireloom_route::{Change, Command, CommandId, Device, DeviceId, Outcome, Pair, Port, Side};
 
 use super::super::Model;
@@ -10,6 +11,19 @@ use crate::time::Now;
 
 /// More objects than this are not kept: a broken program must not fill our memory.
 const MAX_OBJECTS: usize = 65_536;
+
+/// Logs that the link of `pair` was removed in the graph, and what that means: a patchbay that keeps a state of its own
+/// does so without anybody asking it.
+pub(super) fn tell_withdrawal(pair: &Pair) {
+    let Pair { output, input } = pair;
+    info!(
+        "{} to {}, channel {} to {}: its link was removed in the graph, which withdraws the route",
+        super::devices::node_name(&output.device),
+        super::devices::node_name(&input.device),
+        output.channel + 1,
+        input.channel + 1
+    );
+}
 
 /// What the registry tells of nodes, ports and links.
 #[derive(Debug, Clone, PartialEq)]
@@ -299,6 +313,7 @@ impl Model {
             let direct =
                 matches!(self.routes.engine.can_connect(&pair), wireloom_route::Answer::Direct { .. });
             if ports_stay && self.graph.settled && !back && !direct && self.routes.engine.is_wished(&pair) {
+                tell_withdrawal(&pair);
                 self.routes.engine.withdraw(now.mono, &pair);
             }
             let there = self.routes.graph.links.values().any(|link| link.pair == pair && !link.is_virtual);
