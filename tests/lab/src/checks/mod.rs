@@ -8,6 +8,7 @@ mod discovery;
 mod doctor;
 mod drop_in;
 mod drop_in_guard;
+mod exclusive;
 mod graph;
 mod hostile;
 mod interrupts;
@@ -346,6 +347,12 @@ pub const CHECKS: &[Check] = &[
         about: "pw-link, JACK, qpwgraph's window and D-Bus start and stop the sound of the network",
         needs: Needs::Machine,
         run: patchbays::run,
+    },
+    Check {
+        name: "exclusive",
+        about: "qpwgraph with an exclusive patchbay has its way without a fight, and that is said",
+        needs: Needs::Machine,
+        run: exclusive::run,
     },
     Check {
         name: "selftest",
