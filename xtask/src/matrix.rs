@@ -12,6 +12,7 @@ const CHECKS: &[&str] = &[
     "transmit",
     "two-hosts",
     "discovery",
+    "rtp-modules",
     "panic",
     "desktop",
     "virtual-links",

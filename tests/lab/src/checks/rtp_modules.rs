@@ -33,7 +33,7 @@ const PURE_DB: f64 = -40.0;
 const THEIRS: &str = "Stock sink";
 const OURS: &str = "Our stream";
 
-/// Sound goes both ways between us and PipeWire's own modules of version 0.3.65, each found by the other's SAP. Neither
+/// Sound goes both ways between us and PipeWire's own modules, each found by the other's SAP. Neither
 /// end names a clock that the other has, so both resample, and a tone must come through. rtp-sink leaves out or repeats
 /// frames whenever its cycle comes late, so that most tenths of a second must be pure, not all.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
@@ -92,22 +92,29 @@ fn is_pure(recording: &Recording, at: usize, channel: usize) -> bool {
     })
 }
 
+/// A PipeWire that sends one stream and receives ours. Which module speaks SAP depends on its version: in 0.3.65 those
+/// that carry the sound, later one of its own.
 fn stock<'a>(stage: &'a Host, stream: &RtpStream) -> anyhow::Result<PipeWire<'a>> {
+    let has_sap_module = !stage.run("pipewire", ["--version"])?.contains(" 0.3.65");
     let sink = format!(
         "{{ local.ifname = eth0 source.ip = {} destination.ip = {} destination.port = {} sess.name = \"{THEIRS}\" \
          sess.min-ptime = 1 sess.max-ptime = 1 audio.format = S24BE audio.rate = 48000 audio.channels = 2 \
-         stream.props = {{ node.name = stock-sink {PORTS} }} }}",
+         stream.props = {{ node.name = stock-sink sess.sap.announce = true {PORTS} }} }}",
         stage.address(),
         stream.address,
         stream.port,
     );
-    let source = format!(
-        "{{ local.ifname = eth0 sap.ip = 239.255.255.255 sess.latency.msec = 50 stream.rules = [ \
+    let announce = "{ matches = [ { sess.sap.announce = true } ] actions = { announce-stream = { } } }";
+    let sap = format!(
+        "{{ local.ifname = eth0 source.ip = {} sap.ip = 239.255.255.255 sess.latency.msec = 50 stream.rules = [ \
          {{ matches = [ {{ rtp.session = \"{OURS}\" }} ] \
-         actions = {{ create-stream = {{ node.name = stock-source {PORTS} }} }} }} ] }}",
+         actions = {{ create-stream = {{ node.name = stock-source sess.latency.msec = 50 {PORTS} }} }} }} {} ] }}",
+        stage.address(),
+        if has_sap_module { announce } else { "" },
     );
     let module = |name: &str, arguments: String| (format!("libpipewire-module-{name}"), arguments);
-    let modules = vec![module("rtp-sink", sink), module("rtp-source", source)];
+    let modules =
+        vec![module("rtp-sink", sink), module(if has_sap_module { "rtp-sap" } else { "rtp-source" }, sap)];
     PipeWire::start(stage, &PipeWireOptions { modules, ..PipeWireOptions::default() })
 }
 
