@@ -13,6 +13,7 @@ mod entry;
 mod events;
 pub(crate) mod fence;
 mod interface;
+mod link_rights;
 mod log;
 mod loops;
 mod metadata;

@@ -1,6 +1,6 @@
 //! What clients link to our nodes: real links are counted, those between other devices become virtual.
 
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::{Cell, RefCell, UnsafeCell};
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{CString, c_int, c_void};
 use std::ptr::NonNull;
@@ -12,6 +12,7 @@ use wireloom_wanted::LinkEnd;
 
 use super::fence::fence;
 use super::interface::{empty_hook, remove_hook};
+use super::link_rights::{Rights, clients};
 use super::relay::Relay;
 use super::virtual_link::{Ends, Registry, VirtualLink, send_info};
 use super::{Context, Dictionary, MainEvent, pod};
@@ -71,6 +72,8 @@ pub(crate) struct Patch {
     #[expect(clippy::vec_box, reason = "a hook must stay where it is")]
     relays: RefCell<Vec<Box<Relay>>>,
     links: RefCell<BTreeMap<Pair, Box<VirtualLink>>>,
+    /// A look at who may destroy them is on its way.
+    limits: Cell<bool>,
     events: Rc<RefCell<Vec<PatchEvent>>>,
 }
 
@@ -99,6 +102,7 @@ impl Patch {
             hook: UnsafeCell::new(empty_hook()),
             relays: RefCell::default(),
             links: RefCell::default(),
+            limits: Cell::default(),
             events: Rc::default(),
         });
         let data: *mut c_void = Rc::as_ptr(&patch).cast_mut().cast();
@@ -143,7 +147,11 @@ impl Patch {
             events.borrow_mut().push(PatchEvent::Destroyed(gone.clone()));
             bell.signal();
         };
-        let link = ends.and_then(|ends| VirtualLink::new(self.registry, ends, &pair.id(), look, destroyed));
+        let node = self.ports.borrow().get(&pair.input).and_then(|port| node_global(*port));
+        let link = ends.zip(node).and_then(|(ends, node)| {
+            let rights = Rights::new(node, self);
+            VirtualLink::new(self.registry, ends, &pair.id(), look, rights, destroyed)
+        });
         match link {
             // What may be in its place was destroyed by a client.
             Some(link) => drop(self.links.borrow_mut().insert(pair.clone(), link)),
@@ -164,6 +172,16 @@ impl Patch {
         let link = self.links.borrow_mut().remove(pair);
         drop(link);
         self.change_pending(pair, None);
+    }
+
+    /// A client has come, or what it may do has changed: soon, outside of what changes it, links follow.
+    pub(super) fn limit_soon(&self) {
+        if self.limits.replace(true) {
+            return;
+        }
+        let this: *mut c_void = std::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the queue lives as long as the context; the job is cancelled before `self` goes.
+        unsafe { pw::pw_work_queue_add(self.queue.as_ptr(), this, 0, Some(limit), std::ptr::null_mut()) };
     }
 
     /// Changes what takes the place of a real link that still waits for it.
@@ -328,8 +346,32 @@ static CONTEXT_EVENTS: pw::pw_context_events = {
     // SAFETY: a table of optional functions may be zero: version 0 and nothing set.
     let mut table: pw::pw_context_events = unsafe { std::mem::zeroed() };
     table.global_added = Some(global_added);
+    table.check_access = Some(check_access);
     table
 };
+
+/// A client has come and gets its first rights, if any; none of its requests but the first have been served.
+unsafe extern "C" fn check_access(patch: *mut c_void, client: *mut pw::pw_impl_client) {
+    fence((), || {
+        // SAFETY: the patch removes its hook before it goes.
+        let patch = unsafe { &*patch.cast::<Patch>() };
+        if let Some(client) = NonNull::new(client) {
+            patch.links.borrow().values().for_each(|link| link.limit(client));
+            patch.limit_soon();
+        }
+    });
+}
+
+unsafe extern "C" fn limit(patch: *mut c_void, _data: *mut c_void, _res: c_int, _id: u32) {
+    fence((), || {
+        // SAFETY: the patch cancels its jobs before it goes.
+        let patch = unsafe { &*patch.cast::<Patch>() };
+        patch.limits.set(false);
+        for client in clients(patch.registry) {
+            patch.links.borrow().values().for_each(|link| link.limit(client));
+        }
+    });
+}
 
 unsafe extern "C" fn global_added(patch: *mut c_void, global: *mut pw::pw_global) {
     fence((), || {
@@ -346,6 +388,12 @@ unsafe extern "C" fn convert(patch: *mut c_void, link: *mut c_void, _res: c_int,
             patch.convert(link);
         }
     });
+}
+
+/// The registry's object for the node of a port of ours.
+fn node_global(port: NonNull<pw::pw_impl_port>) -> Option<NonNull<pw::pw_global>> {
+    // SAFETY: ports that the patch knows are alive, and so are their nodes.
+    NonNull::new(unsafe { pw::pw_impl_node_get_global(pw::pw_impl_port_get_node(port.as_ptr())) })
 }
 
 /// The ids of what two of our ports belong to and are.

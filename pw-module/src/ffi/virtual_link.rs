@@ -11,6 +11,7 @@ use pipewire_sys as pw;
 use super::Dictionary;
 use super::fence::fence;
 use super::interface::{call, empty_hook, remove_hook};
+use super::link_rights::{Rights, clients};
 use super::pod;
 use crate::links::{LinkState, Look};
 
@@ -61,6 +62,7 @@ pub(super) struct Ends {
 pub(super) struct VirtualLink {
     global: Cell<Option<NonNull<pw::pw_global>>>,
     hook: UnsafeCell<spa::spa_hook>,
+    rights: Rights,
     ends: Ends,
     look: RefCell<Look>,
     props: RefCell<Dictionary>,
@@ -71,12 +73,13 @@ pub(super) struct VirtualLink {
 
 impl VirtualLink {
     /// Makes and registers a link with the id `route` of its keys. `destroyed` is called when a client destroys it,
-    /// from inside of that; it must not drop the link. `None`: PipeWire has no memory for it.
+    /// from inside of that; it must not drop the link. `rights` say who may. `None`: PipeWire has no memory for it.
     pub(super) fn new(
         registry: Registry,
         ends: Ends,
         route: &str,
         look: &Look,
+        rights: Rights,
         destroyed: impl Fn() + 'static,
     ) -> Option<Box<Self>> {
         let mut props = Dictionary::default();
@@ -90,6 +93,7 @@ impl VirtualLink {
         let link = Box::new(Self {
             global: Cell::new(None),
             hook: UnsafeCell::new(empty_hook()),
+            rights,
             ends,
             look: RefCell::new(look.clone()),
             props: RefCell::new(props),
@@ -118,6 +122,8 @@ impl VirtualLink {
         if unsafe { pw::pw_global_register(global.as_ptr()) } < 0 {
             return None;
         }
+        // Before any client is served: none destroys what it may not.
+        clients(registry).into_iter().for_each(|client| link.limit(client));
         Some(link)
     }
 
@@ -143,6 +149,13 @@ impl VirtualLink {
     /// Whether a client has destroyed it.
     pub(super) fn is_gone(&self) -> bool {
         self.global.get().is_none()
+    }
+
+    /// Lets `client` destroy the link only if it may change the node that the link leads to.
+    pub(super) fn limit(&self, client: NonNull<pw::pw_impl_client>) {
+        if let Some(global) = self.global.get() {
+            self.rights.limit(global, client);
+        }
     }
 
     /// Shows another state to every client.

@@ -22,10 +22,16 @@ enum Arguments {
         #[arg(long)]
         linger: bool,
     },
-    /// Destroys a global object.
+    /// Destroys a global object; prints `error CODE TEXT` when it may not.
     Destroy {
         /// Its id.
         id: u32,
+        /// Prints `client ID` first and waits for a line of input.
+        #[arg(long)]
+        asked: bool,
+        /// Connects as a program whose rights the session manager has to grant, and asks before it has any.
+        #[arg(long, conflicts_with = "asked")]
+        suspended: bool,
     },
     /// Destroys an object and, in the same breath, another: `registry.destroy` twice without a look in between.
     DestroyBoth {
@@ -38,7 +44,8 @@ enum Arguments {
     /// for every one that is removed, and does what each line of input says in the same way.
     Keys,
     /// Watches links: prints `+ID OUTPUT-PORT INPUT-PORT RELAY` for each that comes, `=ID STATE` for each state and
-    /// `-ID` for each that goes, and destroys what comes between the two ports of `--never`.
+    /// `-ID` for each that goes, and destroys what comes between the two ports of `--never`; prints `client ID` and, when it
+    /// may not, `error CODE TEXT`.
     Watch {
         /// Output and input port of a link that must not be.
         #[arg(long, num_args = 2)]
@@ -49,8 +56,9 @@ enum Arguments {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Link { output, input, linger } => native::link(output, input, linger),
-        Arguments::Destroy { id } => native::destroy(&[id]),
-        Arguments::DestroyBoth { first, second } => native::destroy(&[first, second]),
+        Arguments::Destroy { id, suspended: true, .. } => native::destroy_suspended(id),
+        Arguments::Destroy { id, asked, .. } => native::destroy(&[id], asked),
+        Arguments::DestroyBoth { first, second } => native::destroy(&[first, second], false),
         Arguments::Keys => keys::run(),
         Arguments::Watch { never } => native::watch(never.first().copied().zip(never.get(1).copied())),
     }

@@ -8,9 +8,9 @@ use pipewire::context::ContextRc;
 use pipewire::core::CoreRc;
 use pipewire::link::{Link, LinkListener, LinkState};
 use pipewire::main_loop::MainLoopRc;
-use pipewire::properties::properties;
+use pipewire::properties::{PropertiesBox, properties};
 use pipewire::proxy::ProxyT;
-use pipewire::registry::GlobalObject;
+use pipewire::registry::{GlobalObject, Listener, RegistryRc};
 use pipewire::spa::utils::dict::DictRef;
 use pipewire::types::ObjectType;
 
@@ -25,10 +25,15 @@ pub struct Program {
 impl Program {
     /// Connects.
     pub fn new() -> anyhow::Result<Self> {
+        Self::with(None)
+    }
+
+    /// The same with properties of its own.
+    fn with(properties: Option<PropertiesBox>) -> anyhow::Result<Self> {
         pipewire::init();
         let main_loop = MainLoopRc::new(None)?;
         let context = ContextRc::new(&main_loop, None)?;
-        let core = context.connect_rc(None).context("connecting to PipeWire")?;
+        let core = context.connect_rc(properties).context("connecting to PipeWire")?;
         Ok(Self { main_loop, core })
     }
 
@@ -66,12 +71,10 @@ impl Program {
     }
 }
 
-/// Draws a link.
-pub fn link(output: u32, input: u32, linger: bool) -> anyhow::Result<()> {
-    let program = Program::new()?;
-    let registry = program.core.get_registry_rc()?;
+/// Prints `client ID` when this program is told of itself.
+fn say_own_client(registry: &RegistryRc) -> Listener {
     let own = std::process::id().to_string();
-    let _clients = registry
+    registry
         .add_listener_local()
         .global(move |global| {
             let pid = |props: &&DictRef| props.get("pipewire.sec.pid") == Some(&own);
@@ -79,7 +82,14 @@ pub fn link(output: u32, input: u32, linger: bool) -> anyhow::Result<()> {
                 println!("client {}", global.id);
             }
         })
-        .register();
+        .register()
+}
+
+/// Draws a link.
+pub fn link(output: u32, input: u32, linger: bool) -> anyhow::Result<()> {
+    let program = Program::new()?;
+    let registry = program.core.get_registry_rc()?;
+    let _clients = say_own_client(&registry);
     program.sync()?;
     println!("ready");
     let mut line = String::new();
@@ -102,14 +112,35 @@ pub fn link(output: u32, input: u32, linger: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Prints `error CODE TEXT` when PipeWire answers that it does not do what was asked.
+fn say_errors(core: &CoreRc) -> pipewire::core::Listener {
+    core.add_listener_local().error(|_, _, code, text| println!("error {code} {text}")).register()
+}
+
 /// Destroys objects, one right after the other.
-pub fn destroy(ids: &[u32]) -> anyhow::Result<()> {
+pub fn destroy(ids: &[u32], asked: bool) -> anyhow::Result<()> {
     let program = Program::new()?;
     let registry = program.core.get_registry_rc()?;
+    let _clients = say_own_client(&registry);
+    let _errors = say_errors(&program.core);
     program.sync()?;
+    if asked {
+        println!("ready");
+        std::io::stdin().read_line(&mut String::new())?;
+        program.sync()?; // who has not seen the newest objects may not destroy them
+    }
     for id in ids {
         registry.destroy_global(*id).into_result()?;
     }
+    program.sync()
+}
+
+/// Destroys an object as the first thing that is asked, by a program that has no rights yet.
+pub fn destroy_suspended(id: u32) -> anyhow::Result<()> {
+    let program = Program::with(Some(properties! { "pipewire.client.access" => "restricted" }))?;
+    let registry = program.core.get_registry_rc()?;
+    let _errors = say_errors(&program.core);
+    registry.destroy_global(id).into_result()?;
     program.sync()
 }
 
@@ -117,6 +148,8 @@ pub fn destroy(ids: &[u32]) -> anyhow::Result<()> {
 pub fn watch(never: Option<(u32, u32)>) -> anyhow::Result<()> {
     let program = Program::new()?;
     let registry = program.core.get_registry_rc()?;
+    let _clients = say_own_client(&registry);
+    let _errors = say_errors(&program.core);
     let known: Rc<RefCell<BTreeMap<u32, (Link, LinkListener)>>> = Rc::default();
     let (seen, gone, weak) = (Rc::clone(&known), known, registry.downgrade());
     let _links = registry

@@ -21,6 +21,8 @@ const PASSING: usize = 2_000;
 const TRIES: usize = 8;
 /// What WirePlumber leaves a sandboxed program (`PW_PERM_R | PW_PERM_X`, pipewire/permission.h).
 const READ_AND_EXECUTE: &str = "0x140";
+/// What it gives a program that patches for the user (`PW_PERM_ALL` of 0.3.65: R, W, X and M).
+const ALL: &str = "0x1c8";
 
 /// A link between two other devices, drawn and removed by every kind of program: it is there for all of them, shows how
 /// the route is, and no packet of the stream is taken; a recorder beside it gets its audio all the same.
@@ -52,6 +54,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     bench.destroy_with_pw_link()?;
     bench.draw_with_a_client_that_ends()?;
     bench.refuse_a_sandboxed_client()?;
+    bench.refuse_a_sandboxed_client_that_destroys()?;
     let reception = scene::record_exactly(products, &mut bench.graph, &bench.from, &stream, 96_000, TRIES)
         .context("the recorder beside it")?;
     ensure!(bench.is_idle("wireloom.rack.rx")?, "the receiver took part in the graph");
@@ -287,10 +290,7 @@ impl Bench<'_> {
     /// A client of libpipewire that draws a link.
     fn client(&self) -> anyhow::Result<Process> {
         let (output, input) = self.ports();
-        let program = self.products.program("wireloom-lab-patcher");
-        let mut client = self.host.spawn(program, ["link", &output, &input])?;
-        client.says("ready", SOON)?;
-        Ok(client)
+        self.spawn(&["link", &output, &input])
     }
 
     /// The client is told that its link is ready, and the link outlives it: an application that quits withdraws
@@ -311,13 +311,20 @@ impl Bench<'_> {
         self.destroy_with_pw_link()
     }
 
-    /// A client with the rights of a sandbox, which may see and link but not change, makes no route.
+    /// Leaves a client the rights of a sandbox, which may see and link but not change.
+    fn sandbox(&self, client: &Process) -> anyhow::Result<()> {
+        self.permit(&own_id(client)?, READ_AND_EXECUTE)
+    }
+
+    /// Gives a client these rights to everything that it has no others to.
+    fn permit(&self, id: &str, rights: &str) -> anyhow::Result<()> {
+        self.host.run("timeout", ["20", "pw-cli", "--", "permissions", id, "-1", rights]).map(drop)
+    }
+
+    /// A client of a sandbox makes no route.
     fn refuse_a_sandboxed_client(&mut self) -> anyhow::Result<()> {
         let mut client = self.client()?;
-        let log = client.log();
-        let id =
-            log.lines().find_map(|line| line.strip_prefix("client ")).context("the client knows its id")?;
-        self.host.run("timeout", ["20", "pw-cli", "--", "permissions", id, "-1", READ_AND_EXECUTE])?;
+        self.sandbox(&client)?;
         let mut input = client.stdin().context("a piped input")?;
         input.write_all(b"draw\n")?;
         client.says("error -1 ", SOON)?;
@@ -326,6 +333,64 @@ impl Bench<'_> {
         ensure!(self.agent.want(&output, &input).is_none(), "there is a wish");
         self.draw_with_pw_link()
     }
+
+    /// And ends none, whether it was there before the link or came later, and however early it asks; it may once it is
+    /// trusted.
+    fn refuse_a_sandboxed_client_that_destroys(&mut self) -> anyhow::Result<()> {
+        let link = self.wait_for_link("negotiating")?["id"].clone();
+        let id = link.to_string();
+        let mut client = self.spawn(&["destroy", "--asked", &id])?;
+        self.sandbox(&client)?;
+        client.stdin().context("a piped input")?.write_all(b"destroy\n")?;
+        client.says("error -1 no permission", SOON)?;
+        client.succeeds(SOON)?;
+        ensure!(self.wait_for_link("negotiating")?["id"] == link, "the link was made anew");
+
+        let program = self.products.program("wireloom-lab-patcher");
+        let mut client = self.host.spawn(program, ["destroy", "--suspended", &id])?;
+        let own = wait::until("a client without rights", SOON, || {
+            client.is_alive()?;
+            let dump = self.graph.dump()?;
+            let mut objects = dump.as_array().context("pw-dump prints a list")?.iter();
+            let found = objects.find(|object| object["info"]["props"]["pipewire.access"] == "restricted");
+            Ok(found.map(|client| client["id"].to_string()))
+        })?;
+        self.permit(&own, READ_AND_EXECUTE)?;
+        client.succeeds(SOON)?;
+        ensure!(client.log().contains("error -"), "it was not refused: {:?}", client.log());
+        ensure!(self.wait_for_link("negotiating")?["id"] == link, "the link was made anew");
+
+        let mut trusted = self.spawn(&["destroy", "--asked", &id])?;
+        self.sandbox(&trusted)?;
+        self.permit(&own_id(&trusted)?, ALL)?;
+        trusted.stdin().context("a piped input")?.write_all(b"destroy\n")?;
+        trusted.succeeds(SOON)?;
+        self.removed().context("a client that is trusted again")?;
+
+        // It destroys what it sees come, sooner than anybody else looks.
+        let (output, input) = self.ports();
+        let mut watch = self.spawn(&["watch", "--never", &output, &input])?;
+        self.sandbox(&watch)?;
+        self.draw_with_pw_link()?;
+        watch.says("error -1 no permission", SOON)?;
+        let (output, input) = ends();
+        self.wait_for_link("negotiating")?;
+        ensure!(self.agent.want(&output, &input) == Some(true), "the wish was withdrawn");
+        Ok(())
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> anyhow::Result<Process> {
+        let mut client = self.host.spawn(self.products.program("wireloom-lab-patcher"), arguments)?;
+        client.says("ready", SOON)?;
+        Ok(client)
+    }
+}
+
+/// The global id that a client of the lab has printed.
+fn own_id(client: &Process) -> anyhow::Result<String> {
+    let log = client.log();
+    let id = log.lines().find_map(|line| line.strip_prefix("client "));
+    id.map(str::to_owned).context("the client knows its id")
 }
 
 /// Datagrams that sockets of the host have been given so far.
