@@ -16,8 +16,8 @@ use crate::{interruption, matrix, products, setup, tools};
 
 /// What a run ends with that was interrupted in a studio.
 const INTERRUPTED: i32 = 130;
-/// So many checks that mostly wait run at a time: two processors are then busy for half of it.
-const SIDE_BY_SIDE: usize = 3;
+/// So many checks that mostly wait run at a time: two processors are then busy for a third of it.
+const SIDE_BY_SIDE: usize = 4;
 
 /// How long a check may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,8 +75,11 @@ pub fn run_checks_in(
     depth: Depth,
     root: Option<&Path>,
 ) {
-    let (whole, waiting): (Vec<&Check>, Vec<&Check>) =
-        checks.iter().partition(|check| check.needs == Needs::Machine);
+    let (whole, waiting): (Vec<&Check>, Vec<&Check>) = checks.iter().partition(|check| match check.needs {
+        Needs::Machine => true,
+        Needs::Time => false,
+        Needs::TimeUnlessThorough => depth == Depth::Thorough,
+    });
     for (checks, at_once) in [(whole, 1), (waiting, SIDE_BY_SIDE)] {
         run_side_by_side(steps, &checks, at_once, products, depth, root);
     }

@@ -73,6 +73,8 @@ pub enum Needs {
     /// Little but time: mostly it waits for a clock to lock, a state or a lease. Such checks run side by side, after the
     /// others.
     Time,
+    /// Little, but all of it in a thorough studio, where it judges more narrowly.
+    TimeUnlessThorough,
 }
 
 /// All checks, in the order in which they run: what others stand on comes first.
@@ -141,7 +143,7 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "offset-noise",
         about: "our follower is as calm as ptp4l's on the same cable",
-        needs: Needs::Machine,
+        needs: Needs::TimeUnlessThorough,
         run: offset_noise::run,
     },
     Check {
@@ -213,31 +215,31 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "oat",
         about: "a stream of a device that must be asked is heard exactly, and given back",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: oat::run,
     },
     Check {
         name: "oat-offer",
         about: "devices ask for a stream of ours, keep it while no agent runs, and lose it with its lease",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: oat_offer::run,
     },
     Check {
         name: "oat-receiver",
         about: "a device that sends nothing is found by DNS-SD, is a node, and plays what is linked to it",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: oat_receiver::run,
     },
     Check {
         name: "oat-route",
         about: "two devices play each other by a link, and no packet comes here",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: oat_route::run,
     },
     Check {
         name: "relay",
         about: "devices without a common language are heard through this computer, exactly",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: relay::run,
     },
     Check {
@@ -249,13 +251,13 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "power-cycles",
         about: "whoever loses power in whatever order, every wish is honoured again",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: power_cycles::run,
     },
     Check {
         name: "connect",
         about: "wireloom connect makes a kept route to an application, disconnect ends it",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: connect::run,
     },
     Check {
@@ -315,13 +317,13 @@ pub const CHECKS: &[Check] = &[
     Check {
         name: "quiet",
         about: "an agent that comes back and hears no announcement keeps what plays",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: quiet::run,
     },
     Check {
         name: "other-media",
         about: "a stream that changes its format goes on in its node; keep-alives leave the media port",
-        needs: Needs::Machine,
+        needs: Needs::Time,
         run: other_media::run,
     },
     Check {
