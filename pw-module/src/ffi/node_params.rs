@@ -85,13 +85,15 @@ impl NodeObject {
 
     /// Tells every listener all there is.
     pub(super) fn emit_everything(&self) {
-        self.emit_info();
+        self.emit_info(spa::SPA_NODE_CHANGE_MASK_PROPS);
         for port in 0..self.config.ports.len() {
             self.emit_port(port);
         }
     }
 
-    fn emit_info(&self) {
+    /// Tells every listener what the node is, with its properties if `props` says so. They are those that it was made
+    /// with: told again, they would take the place of what has been set since.
+    fn emit_info(&self, props: u32) {
         let count = u32::try_from(self.config.ports.len()).unwrap_or(0);
         let mut params = {
             let state = self.params.borrow();
@@ -109,9 +111,7 @@ impl NodeObject {
                 max_input_ports: if self.is_output() { 0 } else { count },
                 max_output_ports: if self.is_output() { count } else { 0 },
                 change_mask: u64::from(
-                    spa::SPA_NODE_CHANGE_MASK_FLAGS
-                        | spa::SPA_NODE_CHANGE_MASK_PROPS
-                        | spa::SPA_NODE_CHANGE_MASK_PARAMS,
+                    spa::SPA_NODE_CHANGE_MASK_FLAGS | props | spa::SPA_NODE_CHANGE_MASK_PARAMS,
                 ),
                 flags: u64::from(spa::SPA_NODE_FLAG_RT),
                 props: std::ptr::from_ref(dict).cast_mut(),
@@ -265,7 +265,7 @@ impl NodeObject {
             state.serial += 1;
             state.ports.iter().any(|port| port.has_format)
         };
-        self.emit_info();
+        self.emit_info(0);
         if id == spa::SPA_PARAM_PortConfig && !in_use {
             // WirePlumber 0.4 waits until it sees ports change after it has configured them.
             for port in 0..self.config.ports.len() {
