@@ -310,8 +310,12 @@ impl Plugin {
         self.patching.set_node(properties::node_name(id), &node, &self.around.patch);
         let device = self.devices.id_for(&node, &self.around.context, &self.around.changed);
         if let Some(slot) = self.slots.get_mut(id) {
+            let was_chosen = slot.wanted().chosen;
             if slot.want(node.clone(), &self.around) {
                 slot.set_device(device);
+                if was_chosen != node.chosen {
+                    self.devices.choose_again(&node);
+                }
                 self.refused.remove(id);
                 return;
             }

@@ -2,7 +2,7 @@
 
 use wireloom_wanted::{Direction, Mode, Node, Protocol, Show, State};
 
-use crate::ffi::Dictionary;
+use crate::ffi::{Dictionary, NO_ROUTE};
 
 /// All our nodes share it, and with it one driver.
 pub(crate) const GROUP: &str = "wireloom.network";
@@ -155,7 +155,16 @@ pub(crate) fn texts(node: &Node) -> Dictionary {
     props.set("media.name", &plain(&node.text.name));
     props.set("wireloom.device", &plain(&node.device));
     props.set("wireloom.stream", &plain(&node.text.name));
+    if is_device(node) {
+        props.set("card.profile.device", &part_of_device(node).to_string());
+    }
     props
+}
+
+/// Which part of its Device a node is: the one without a route, so that no session manager makes it the default, unless
+/// the user chose it.
+fn part_of_device(node: &Node) -> u32 {
+    if node.chosen { NO_ROUTE + 1 } else { NO_ROUTE }
 }
 
 /// Properties of the node's ports, first channel first.
@@ -230,5 +239,15 @@ mod tests {
         wanted.show = Show::Desktop;
         assert_eq!(node("x.tx", &wanted, None, None).get("media.class"), Some("Audio/Source"));
         assert_eq!(node("x.tx", &wanted, None, None).get("node.latency"), Some("48/48000"));
+    }
+
+    #[test]
+    fn a_device_of_the_desktop_may_be_the_default_only_when_it_was_chosen() {
+        let mut wanted: Node = serde_json::from_str(Node::EXAMPLE).expect("example");
+        assert_eq!(node("x.tx", &wanted, None, None).get("card.profile.device"), None);
+        wanted.show = Show::Desktop;
+        assert_eq!(node("x.tx", &wanted, None, None).get("card.profile.device"), Some("0"));
+        wanted.chosen = true;
+        assert_eq!(texts(&wanted).get("card.profile.device"), Some("1"));
     }
 }

@@ -62,6 +62,7 @@ fn node(arguments: &Arguments, direction: Direction) -> Node {
         // A node asks the graph for a third of its class as the quantum.
         latency: (3 * arguments.quantum).max(MIN_LATENCY),
         show: Show::Patchbay,
+        chosen: false,
         announced: false,
         dscp: 34,
         offline: false,

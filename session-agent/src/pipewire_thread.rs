@@ -31,6 +31,8 @@ pub enum PipeWireOp {
     Link(LinkOp),
 }
 
+/// The metadata object in which session managers keep what the user chose (`metadata.name`).
+const CHOICES_NAME: &str = "default";
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
@@ -67,12 +69,22 @@ struct Bound {
     _listener: MetadataListener,
     /// The round trip after which all its keys have been told.
     sync: Option<i32>,
+    /// The first of two round trips is over, see [`settled`].
+    once: bool,
+}
+
+/// A metadata object with the user's choices, bound.
+struct Choices {
+    _metadata: Metadata,
+    _listener: MetadataListener,
 }
 
 /// What one connection knows.
 struct Seen {
     events: Sender<GraphEvent>,
     bound: Option<Bound>,
+    /// By global id: the session manager makes one, also where the daemon has one.
+    choices: BTreeMap<u32, Choices>,
     /// Devices of others: global id, is a source, is a sink.
     devices: BTreeMap<u32, (bool, bool)>,
     links: links::Links,
@@ -136,6 +148,7 @@ fn run(
     let seen = Rc::new(RefCell::new(Seen {
         events: events.clone(),
         bound: None,
+        choices: BTreeMap::new(),
         devices: BTreeMap::new(),
         links: links::Links::default(),
         listed: None,
@@ -143,10 +156,12 @@ fn run(
     let _core_listener = core
         .add_listener_local()
         .done({
-            let seen = seen.clone();
+            let (seen, core) = (seen.clone(), core.downgrade());
             move |_, seq| {
                 let mut seen = seen.borrow_mut();
-                settled(&mut seen, seq.seq());
+                if let Some(core) = core.upgrade() {
+                    settled(&mut seen, seq.seq(), &core);
+                }
                 if seen.listed == Some(seq.seq()) {
                     seen.listed = None;
                     seen.send(GraphEvent::Object(GraphObject::Listed));
@@ -195,6 +210,12 @@ fn run(
                         match registry.bind::<Metadata, _>(global) {
                             Ok(metadata) => bind(&seen, global.id, metadata, &core),
                             Err(error) => warn!("cannot bind the metadata object: {error}"),
+                        }
+                    }
+                    ObjectType::Metadata if property(global, "metadata.name") == Some(CHOICES_NAME) => {
+                        match registry.bind::<Metadata, _>(global) {
+                            Ok(metadata) => listen_to_choices(&seen, global.id, metadata),
+                            Err(error) => warn!("cannot bind the metadata object of the desktop: {error}"),
                         }
                     }
                     ObjectType::Node => learn_node(&mut seen.borrow_mut(), global),
@@ -261,11 +282,49 @@ fn bind(seen: &Rc<RefCell<Seen>>, global: u32, metadata: Metadata, core: &CoreRc
         })
         .register();
     let sync = core.sync(0).ok().map(|seq| seq.seq());
-    seen.borrow_mut().bound = Some(Bound { global, metadata, _listener: listener, sync });
+    seen.borrow_mut().bound = Some(Bound { global, metadata, _listener: listener, sync, once: false });
 }
 
-fn settled(seen: &mut Seen, seq: i32) {
+/// Tells which devices the user chose as defaults, now and from now on. When the session manager goes, they stay chosen:
+/// the next one says what else it knows.
+fn listen_to_choices(seen: &Rc<RefCell<Seen>>, global: u32, metadata: Metadata) {
+    let listener = metadata
+        .add_listener_local()
+        .property({
+            let events = seen.borrow().events.clone();
+            move |subject, key, _, value| {
+                let sink = match key {
+                    Some("default.configured.audio.source") => false,
+                    Some("default.configured.audio.sink") => true,
+                    _ => return 0,
+                };
+                if subject == 0 {
+                    let _ = events.blocking_send(GraphEvent::Chosen { sink, name: value.and_then(name_in) });
+                }
+                0
+            }
+        })
+        .register();
+    let choices = Choices { _metadata: metadata, _listener: listener };
+    seen.borrow_mut().choices.insert(global, choices);
+}
+
+/// The name in a value of [`CHOICES_NAME`].
+fn name_in(value: &str) -> Option<String> {
+    let value: serde_json::Value = serde_json::from_str(value).ok()?;
+    value["name"].as_str().map(str::to_owned)
+}
+
+/// Two round trips: what the second metadata object holds that was there at first is told after the first, if that comes
+/// later in the registry.
+fn settled(seen: &mut Seen, seq: i32, core: &CoreRc) {
     let Some(bound) = seen.bound.as_mut().filter(|bound| bound.sync == Some(seq)) else { return };
+    if !std::mem::replace(&mut bound.once, true)
+        && let Ok(next) = core.sync(0)
+    {
+        bound.sync = Some(next.seq());
+        return;
+    }
     bound.sync = None;
     seen.send_devices();
     seen.send(GraphEvent::Settled);
@@ -287,6 +346,7 @@ fn learn_node(seen: &mut Seen, global: &GlobalObject<&DictRef>) {
 }
 
 fn forget(seen: &mut Seen, id: u32) {
+    seen.choices.remove(&id);
     if seen.bound.as_ref().is_some_and(|bound| bound.global == id) {
         seen.bound = None;
         seen.send(GraphEvent::ObjectGone);

@@ -15,6 +15,7 @@ const CHECKS: &[&str] = &[
     "rtp-modules",
     "panic",
     "desktop",
+    "default-device",
     "virtual-links",
     "route-links",
     "restarts",

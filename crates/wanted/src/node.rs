@@ -43,6 +43,9 @@ pub struct Node {
     /// Where the node shows itself.
     #[serde(default)]
     pub show: Show,
+    /// The user chose it as a default device of the desktop; no session manager chooses it otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chosen: bool,
     /// Transmit only: the stream is announced or has a subscriber, so it is sent even when nothing is linked.
     #[serde(default)]
     pub announced: bool,

@@ -1,4 +1,6 @@
-//! A Device object: what the nodes of one network device have in common. It has no profiles, no routes, no parameters.
+//! A Device object: what the nodes of one network device have in common. It has no profiles, and one route that is not
+//! available: a session manager never makes a node the default device by itself whose part of the device no route leads
+//! to (WirePlumber 0.4 `module-default-nodes`, 0.5 `default-nodes/rescan.lua`), however alone it is.
 
 use std::cell::{Cell, UnsafeCell};
 use std::ffi::{c_int, c_void};
@@ -10,13 +12,16 @@ use pipewire_sys as pw;
 
 use super::fence::fence;
 use super::interface::{empty_hook, for_each_hook, interface, remove_hook};
-use super::{Context, Dictionary, MainEvent};
+use super::{Context, Dictionary, MainEvent, pod};
+
+/// The part of a device that no route leads to; any other number is a part of which no route says anything.
+pub(crate) const NO_ROUTE: u32 = 0;
 
 /// A Device in the registry. Dropping it takes it away.
 pub(crate) struct Device {
     watch: Box<Watch>,
     /// Outlives the `pw_impl_device` that points to it.
-    _object: Box<Object>,
+    object: Box<Object>,
 }
 
 /// The SPA device that PipeWire calls.
@@ -25,6 +30,8 @@ struct Object {
     interface: spa::spa_interface,
     hooks: UnsafeCell<spa::spa_hook_list>,
     props: Dictionary,
+    /// Toggled to have the routes read again.
+    serial: Cell<u32>,
 }
 
 /// What is seen of it by listening. At a fixed address while the hook points to it.
@@ -48,14 +55,14 @@ impl Device {
                 hook: UnsafeCell::new(empty_hook()),
                 signal: changed,
             }),
-            _object: Object::new(props),
+            object: Object::new(props),
         };
         let data: *mut c_void = (&raw const *this.watch).cast_mut().cast();
         // SAFETY: the hook and the watch live in a box that stays until the hook is removed.
         unsafe {
             pw::pw_impl_device_add_listener(device.as_ptr(), this.watch.hook.get(), &raw const EVENTS, data);
         }
-        let implementation: *mut spa::spa_device = (&raw const *this._object).cast_mut().cast();
+        let implementation: *mut spa::spa_device = (&raw const *this.object).cast_mut().cast();
         // SAFETY: the object outlives the device: `drop` takes the device away first.
         let res = unsafe { pw::pw_impl_device_set_implementation(device.as_ptr(), implementation) };
         if res < 0 {
@@ -80,6 +87,15 @@ impl Device {
         let Some(device) = self.watch.device.get() else { return };
         // SAFETY: the device is alive; the dictionary lives for the call.
         changes.with_raw(|dict| unsafe { pw::pw_impl_device_update_properties(device.as_ptr(), dict) });
+    }
+
+    /// Tells clients that the routes have changed. They have not, but what session managers make of them has when
+    /// another part of the device became a node's.
+    pub(crate) fn tell_routes(&self) {
+        if self.watch.device.get().is_some() {
+            self.object.serial.set(self.object.serial.get() ^ spa::SPA_PARAM_INFO_SERIAL);
+            self.object.emit_info(spa::SPA_DEVICE_CHANGE_MASK_PARAMS);
+        }
     }
 }
 
@@ -111,12 +127,41 @@ impl Object {
             ),
             hooks: UnsafeCell::new(spa::spa_hook_list { list }),
             props,
+            serial: Cell::new(0),
         });
         let pointer: *mut Self = &raw mut *object;
         object.interface.cb.data = pointer.cast();
         // SAFETY: the list lives in the box, which does not move.
         unsafe { spa::spa_hook_list_init(object.hooks.get()) };
         object
+    }
+
+    /// Tells every listener what `mask` says. The properties are those that it was made with.
+    fn emit_info(&self, mask: u32) {
+        let flags = spa::SPA_PARAM_INFO_READ | self.serial.get();
+        let mut params = [spa::SPA_PARAM_EnumRoute, spa::SPA_PARAM_Route].map(|id| spa::spa_param_info {
+            id,
+            flags,
+            user: 0,
+            seq: 0,
+            padding: [0; 4],
+        });
+        self.props.with_raw(|dict| {
+            let info = spa::spa_device_info {
+                version: 0,
+                change_mask: u64::from(mask),
+                flags: 0,
+                props: dict,
+                params: params.as_mut_ptr(),
+                n_params: 2,
+            };
+            self.for_each_listener(|events, data| {
+                if let Some(f) = events.info {
+                    // SAFETY: the listener's table and data are valid; `info` lives for the call.
+                    unsafe { f(data, &raw const info) };
+                }
+            });
+        });
     }
 
     fn for_each_listener(&self, mut f: impl FnMut(&spa::spa_device_events, *mut c_void)) {
@@ -168,22 +213,7 @@ unsafe extern "C" fn add_listener(
         unsafe {
             spa::spa_hook_list_isolate(device.hooks.get(), &raw mut saved, listener, events.cast(), data)
         };
-        device.props.with_raw(|dict| {
-            let info = spa::spa_device_info {
-                version: 0,
-                change_mask: u64::from(spa::SPA_DEVICE_CHANGE_MASK_PROPS),
-                flags: 0,
-                props: dict,
-                params: std::ptr::null_mut(),
-                n_params: 0,
-            };
-            device.for_each_listener(|events, data| {
-                if let Some(f) = events.info {
-                    // SAFETY: the listener's table and data are valid; `info` lives for the call.
-                    unsafe { f(data, &raw const info) };
-                }
-            });
-        });
+        device.emit_info(spa::SPA_DEVICE_CHANGE_MASK_PROPS | spa::SPA_DEVICE_CHANGE_MASK_PARAMS);
         // SAFETY: `saved` holds the listeners that `isolate` moved there.
         unsafe { spa::spa_hook_list_join(device.hooks.get(), &raw mut saved) };
         0
@@ -205,14 +235,36 @@ unsafe extern "C" fn sync(object: *mut c_void, seq: c_int) -> c_int {
 }
 
 unsafe extern "C" fn enum_params(
-    _object: *mut c_void,
-    _seq: c_int,
-    _id: u32,
-    _index: u32,
-    _max: u32,
-    _filter: *const spa::spa_pod,
+    object: *mut c_void,
+    seq: c_int,
+    id: u32,
+    index: u32,
+    max: u32,
+    filter: *const spa::spa_pod,
 ) -> c_int {
-    -libc::ENOTSUP
+    fence(-libc::EIO, || {
+        match id {
+            spa::SPA_PARAM_EnumRoute => {}
+            spa::SPA_PARAM_Route => return 0, // none is in use
+            _ => return -libc::ENOENT,
+        }
+        let route = pod::no_route(NO_ROUTE);
+        // SAFETY: PipeWire gives null or a valid pod (spa/monitor/device.h).
+        let Some(pod) = (unsafe { route.filtered(filter) }).filter(|_| index == 0 && max > 0) else {
+            return 0;
+        };
+        let result = spa::spa_result_device_params { id, index: 0, next: 1, param: pod.as_ptr() };
+        // SAFETY: as in `add_listener`.
+        let device = unsafe { &*object.cast::<Object>() };
+        device.for_each_listener(|events, data| {
+            if let Some(f) = events.result {
+                let kind = spa::SPA_RESULT_TYPE_DEVICE_PARAMS;
+                // SAFETY: the listener's table and data are valid; the result lives for the call.
+                unsafe { f(data, seq, 0, kind, (&raw const result).cast()) };
+            }
+        });
+        0
+    })
 }
 
 unsafe extern "C" fn set_param(

@@ -35,7 +35,7 @@ mod world_cell;
 pub(crate) use clock_area::{ClockArea, Cycle, Position};
 use context::arguments;
 pub(crate) use context::{Context, ModuleHandle};
-pub(crate) use device::Device;
+pub(crate) use device::{Device, NO_ROUTE};
 pub(crate) use dictionary::Dictionary;
 pub(crate) use driver::DriverNode;
 pub(crate) use events::{MainEvent, MainTimer};

@@ -1,7 +1,7 @@
 //! SPA objects ("pods") that our nodes offer and understand.
 
 use libspa_sys as spa;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_void};
 
 /// Room for one object; the largest is a format with 64 positions.
 const BYTES: usize = 2048;
@@ -107,6 +107,12 @@ impl Properties {
         unsafe { spa::spa_pod_builder_bool(self.builder, value) };
     }
 
+    fn string(&mut self, key: u32, value: &CStr) {
+        self.key(key);
+        // SAFETY: as in `key`; the text ends in NUL and lives for the call.
+        unsafe { spa::spa_pod_builder_string(self.builder, value.as_ptr()) };
+    }
+
     /// A range: the first value is the default.
     fn range(&mut self, key: u32, [default, min, max]: [i32; 3]) {
         self.key(key);
@@ -169,6 +175,19 @@ pub(super) fn unity_props(channels: usize) -> Pod {
             spa::SPA_TYPE_Float,
             &vec![1.0_f32.to_bits(); channels.min(64)],
         );
+    })
+}
+
+/// The one route of a Device, to the part `part` of it: there is none to be had, as where nothing is plugged in.
+pub(super) fn no_route(part: u32) -> Pod {
+    Pod::object(spa::SPA_TYPE_OBJECT_ParamRoute, spa::SPA_PARAM_EnumRoute, |p| {
+        p.int(spa::SPA_PARAM_ROUTE_index, 0);
+        p.id(spa::SPA_PARAM_ROUTE_direction, spa::SPA_DIRECTION_OUTPUT);
+        p.string(spa::SPA_PARAM_ROUTE_name, c"network");
+        p.string(spa::SPA_PARAM_ROUTE_description, c"Network");
+        p.int(spa::SPA_PARAM_ROUTE_priority, 0);
+        p.id(spa::SPA_PARAM_ROUTE_available, spa::SPA_PARAM_AVAILABILITY_no);
+        p.array(spa::SPA_PARAM_ROUTE_devices, spa::SPA_TYPE_Int, &[part]);
     })
 }
 

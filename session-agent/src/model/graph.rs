@@ -35,6 +35,11 @@ pub enum GraphEvent {
         sources: u32,
         sinks: u32,
     },
+    /// The node that the user chose as a default device, by `node.name`; none when it was taken back.
+    Chosen {
+        sink: bool,
+        name: Option<String>,
+    },
 }
 
 /// A key to write, or to delete when there is no value.
@@ -53,6 +58,8 @@ pub struct Mirror {
     pub schema: Option<String>,
     pub sources: u32,
     pub sinks: u32,
+    /// What the user chose as the default source and the default sink, by `node.name`.
+    pub chosen: [Option<String>; 2],
     keys: BTreeMap<String, String>,
     pending: HashMap<String, (Option<String>, Nanos)>,
     ops: VecDeque<GraphOp>,
@@ -168,6 +175,11 @@ impl Model {
             }
             GraphEvent::Devices { sources, sinks } => {
                 (self.graph.sources, self.graph.sinks) = (sources, sinks);
+            }
+            GraphEvent::Chosen { sink, name } => {
+                if let Some(chosen) = self.graph.chosen.get_mut(usize::from(sink)) {
+                    *chosen = name;
+                }
             }
             GraphEvent::Property { key: None, .. } => {
                 self.graph.keys.clear();

@@ -67,6 +67,7 @@ pub fn of_stream(
         clock: ClockRelation::Unknown,
         latency: 144,
         show: Show::Patchbay,
+        chosen: false,
         announced: false,
         dscp: 34,
         offline: false,

@@ -305,6 +305,7 @@ fn node_of(own: &SavedOwn) -> Node {
         clock: ClockRelation::Other, // as an announcement without a grandmaster says
         latency: 144,
         show: Show::Patchbay,
+        chosen: false,
         announced: true,
         dscp: own.dscp,
         offline: false,

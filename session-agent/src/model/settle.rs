@@ -189,9 +189,17 @@ impl Model {
             description: self.description_of(id, stream),
             nick: node::nick(&self.alias_of(id, stream)),
             show: stream.show,
+            chosen: self.is_chosen(id, stream),
             latency: self.latency_of(stream),
             clock,
         }
+    }
+
+    /// Whether the user chose the node of `id` as a default device.
+    fn is_chosen(&self, id: &str, stream: &Known) -> bool {
+        let transmit = stream.is_transmit();
+        let chosen = self.graph.chosen.get(usize::from(transmit)).and_then(Option::as_deref);
+        chosen.and_then(|name| name.strip_prefix("wireloom.")) == Some(node_id(id, transmit).as_str())
     }
 }
 
@@ -201,6 +209,7 @@ struct Policy {
     description: String,
     nick: String,
     show: Show,
+    chosen: bool,
     latency: u32,
     /// `None`: as described.
     clock: Option<ClockRelation>,
@@ -222,10 +231,11 @@ impl Written {
     }
 
     fn node(&self) -> Node {
-        let Policy { description, nick, show, latency, clock } = self.policy.clone();
+        let Policy { description, nick, show, chosen, latency, clock } = self.policy.clone();
         let mut node = self.described.clone();
         (node.text.description, node.text.nick) = (description, nick);
         (node.show, node.latency, node.clock) = (show, latency, clock.unwrap_or(node.clock));
+        node.chosen = chosen;
         node
     }
 }

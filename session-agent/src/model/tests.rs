@@ -235,6 +235,21 @@ fn nodes_are_devices_of_the_desktop_only_beside_real_ones_and_never_change_while
 }
 
 #[test]
+fn a_node_is_told_that_the_user_chose_it_as_a_default_device() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.hear(&sdp(5000, 21, "Stage", 1));
+    let name = format!("wireloom.{}", bench.nodes()[0].0);
+    for (sink, name, chosen) in
+        [(true, Some(&name), false), (false, Some(&name), true), (true, None, true), (false, None, false)]
+    {
+        bench.event(GraphEvent::Chosen { sink, name: name.cloned() });
+        bench.settle();
+        assert_eq!(bench.nodes()[0].1.chosen, chosen, "{sink} {name:?}");
+    }
+}
+
+#[test]
 fn of_more_than_sixteen_nodes_only_pinned_and_wished_ones_are_devices_of_the_desktop() {
     use crate::model::GraphObject;
     use crate::request::{Connection, RouteAsk};

@@ -25,6 +25,7 @@ fn node(direction: Direction) -> Node {
         clock: ClockRelation::Same,
         latency: 144,
         show: Show::Patchbay,
+        chosen: false,
         announced: direction == Direction::Transmit,
         dscp: 34,
         offline: false,

@@ -88,6 +88,7 @@ pub fn receive_node(stream: &RtpStream, description: &str, latency: u32) -> Node
         clock: ClockRelation::Unknown,
         latency,
         show: Show::Patchbay,
+        chosen: false,
         announced: false,
         dscp: 34,
         offline: false,

@@ -275,6 +275,7 @@ fn node_of(facts: &Receiver) -> Result<Node, String> {
         clock: ClockRelation::Other,
         latency: 144,
         show: Show::Patchbay,
+        chosen: false,
         announced: false,
         dscp: 34,
         offline: false,

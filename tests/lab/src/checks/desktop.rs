@@ -15,7 +15,7 @@ use crate::wait::{self, SOON};
 
 /// A sink that stands in for a sound card.
 const CARD: &str = "card";
-/// A session manager that has not chosen a default after this is started again.
+/// A session manager that has not done what it is to do after this is started again.
 const CHOOSES_WITHIN: Duration = Duration::from_secs(6);
 /// The network device that all nodes belong to.
 const DEVICE: &str = "d-lab";
@@ -46,10 +46,10 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         bus.is_alive()?;
         Ok(computer.directory().join("bus").exists().then_some(()))
     })?;
-    // What systemd has there, and WirePlumber wants to watch.
-    let folders = ["seats", "sessions", "users", "machines"].map(|name| format!("/run/systemd/{name}"));
-    computer.run("mkdir", ["-p".to_owned()].iter().chain(&folders))?;
-    let (mut manager, mut pulse) = start_desktop(&computer)?;
+    // The agent makes desktop nodes only where another device is, so the card comes first.
+    let (mut manager, mut pulse) = start_desktop(&computer, "the card as the default sink", || {
+        Ok(pactl(&computer, &["get-default-sink"])?.is_some_and(|default| default.trim() == CARD))
+    })?;
     for (key, node) in [("node.lab.tx", &heard), ("node.lab.rx", &sent), ("node.rack.rx", &receiver)] {
         let value = serde_json::to_string(node)?;
         // pw-metadata has been seen to set a key and then wait for ever.
@@ -149,30 +149,38 @@ fn exact_at_any_volume(
     Ok(found.matched)
 }
 
-/// The warnings and errors of a log that name our nodes.
-fn complaints(log: &str) -> Vec<&str> {
+/// The warnings and errors of a log that name our nodes, and what WirePlumber calls critical, which names nobody.
+pub(super) fn complaints(log: &str) -> Vec<&str> {
     let is_complaint = |line: &&str| {
         let line = line.trim_start();
-        ["[W]", "[E]", "W ", "E "].iter().any(|level| line.starts_with(level)) && line.contains("wireloom.")
+        let is_severe = ["[W]", "[E]", "W ", "E "].iter().any(|level| line.starts_with(level));
+        line.starts_with("C ") || is_severe && line.contains("wireloom.")
     };
     log.lines().filter(is_complaint).collect()
 }
 
-/// Starts WirePlumber and the Pulse server, until the card is the default sink: the agent makes desktop nodes only where
-/// another device is, so the card comes first. WirePlumber 0.4 has been seen to start and never to choose.
-fn start_desktop(computer: &Host) -> anyhow::Result<(Process, Process)> {
+/// Starts WirePlumber and the Pulse server, until `is_so` what they are to do. WirePlumber 0.4 has been seen to start and
+/// never to choose; then both are started again.
+pub(super) fn start_desktop(
+    computer: &Host,
+    what: &str,
+    mut is_so: impl FnMut() -> anyhow::Result<bool>,
+) -> anyhow::Result<(Process, Process)> {
+    // What systemd has there, and WirePlumber wants to watch.
+    let folders = ["seats", "sessions", "users", "machines"].map(|name| format!("/run/systemd/{name}"));
+    computer.run("mkdir", ["-p".to_owned()].iter().chain(&folders))?;
     let mut tries = 4;
     loop {
         let mut manager = computer.spawn("wireplumber", [""; 0])?;
         let mut pulse = computer.spawn("pipewire-pulse", [""; 0])?;
-        let chosen = wait::until("the card as the default sink", CHOOSES_WITHIN, || {
+        let done = wait::until(what, CHOOSES_WITHIN, || {
             manager.is_alive()?;
             pulse.is_alive()?;
-            Ok(pactl(computer, &["get-default-sink"])?.filter(|default| default.trim() == CARD))
+            Ok(is_so()?.then_some(()))
         });
         tries -= 1;
-        match chosen {
-            Ok(_) => return Ok((manager, pulse)),
+        match done {
+            Ok(()) => return Ok((manager, pulse)),
             Err(error) if tries == 0 => return Err(error),
             Err(_) => {}
         }
@@ -180,7 +188,7 @@ fn start_desktop(computer: &Host) -> anyhow::Result<(Process, Process)> {
 }
 
 /// What `pactl` says; nothing while the server does not answer yet.
-fn pactl(host: &Host, arguments: &[&str]) -> anyhow::Result<Option<String>> {
+pub(super) fn pactl(host: &Host, arguments: &[&str]) -> anyhow::Result<Option<String>> {
     let output = host.command("pactl").args(arguments).output()?;
     Ok(output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned()))
 }

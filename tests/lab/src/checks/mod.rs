@@ -3,6 +3,7 @@
 mod clock;
 mod connect;
 mod crowd;
+mod default_device;
 mod desktop;
 mod discovery;
 mod doctor;
@@ -295,6 +296,12 @@ pub const CHECKS: &[Check] = &[
         about: "WirePlumber and Pulse take a desktop node for a device, never for the default",
         needs: Needs::Machine,
         run: desktop::run,
+    },
+    Check {
+        name: "default-device",
+        about: "no node of ours is a default device but by the user's choice, whatever else is there",
+        needs: Needs::Machine,
+        run: default_device::run,
     },
     Check {
         name: "virtual-links",
