@@ -85,7 +85,9 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 fn heard(host: &Host, products: &Products, encoding: &str, least: u64) -> anyhow::Result<u64> {
     let mut last = Value::Null;
     let found = wait::until(&format!("{least} packets of {encoding}"), 3 * SOON, || {
-        last = agent::ask(host, products, &["show", NAME, "--statistics"])?;
+        // The node may be there a moment before its object is on the bus.
+        last = agent::ask(host, products, &["show", NAME, "--statistics"])
+            .unwrap_or_else(|error| Value::String(format!("{error:#}")));
         let packets = last["statistics"]["packets"].as_u64().unwrap_or(0);
         let runs = last["stream"]["state"] == "running" && last["stream"]["encoding"] == encoding;
         Ok((runs && packets >= least).then_some(packets))
