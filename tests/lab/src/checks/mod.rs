@@ -1,5 +1,6 @@
 //! What the lab checks, one entry a feature; each runs in a studio of its own.
 
+mod activation;
 mod clock;
 mod connect;
 mod crowd;
@@ -314,6 +315,12 @@ pub const CHECKS: &[Check] = &[
         about: "links follow routes made elsewhere, and only a person withdraws one",
         needs: Needs::Time,
         run: route_links::run,
+    },
+    Check {
+        name: "activation",
+        about: "the first question on a session bus starts the agent; of two logins one acts",
+        needs: Needs::Machine,
+        run: activation::run,
     },
     Check {
         name: "restarts",
