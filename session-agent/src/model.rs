@@ -38,7 +38,7 @@ use wireloom_units::Nanos;
 pub use facts::{ClockFacts, InterfaceFacts};
 pub use graph::{GraphEvent, GraphOp};
 pub use identity::stable_id;
-use known::Known;
+use known::{Entry, Known};
 pub use lives::DropInState;
 pub use routes::{GraphObject, LinkOp};
 
@@ -58,7 +58,7 @@ pub struct Model {
     active: bool,
     started: Nanos,
     condition: Condition,
-    streams: BTreeMap<String, Known>,
+    streams: BTreeMap<String, Entry>,
     /// Identity text -> id, of the streams in `streams` and in `saved`.
     by_key: HashMap<String, String>,
     listener: SapListener,

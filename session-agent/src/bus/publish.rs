@@ -51,13 +51,12 @@ pub async fn publish(
     mut worlds: watch::Receiver<Arc<World>>,
     applied: watch::Sender<u64>,
 ) -> zbus::Result<()> {
-    let mut shown = World::default();
+    let mut shown = Arc::new(World::default());
     loop {
         let world = worlds.borrow_and_update().clone();
         round(&connection, &core, &shown, &world).await?;
-        shown = World::clone(&world);
         applied.send_replace(world.serial);
-        drop(world);
+        shown = world;
         tokio::time::sleep(ROUND).await;
         if worlds.changed().await.is_err() {
             return Ok(());
@@ -175,12 +174,11 @@ async fn appear<I: Served>(
     make: impl Fn(&str, Arc<I::View>) -> I,
 ) -> zbus::Result<()> {
     for (id, view) in new {
-        let path = object_path(name, id);
         match old.get(id) {
             Some(before) if Arc::ptr_eq(before, view) => {}
-            Some(_) => update::<I>(bus, path.as_str(), view).await?,
+            Some(_) => update::<I>(bus, object_path(name, id).as_str(), view).await?,
             None => {
-                bus.object_server().at(path, make(id, view.clone())).await?;
+                bus.object_server().at(object_path(name, id), make(id, view.clone())).await?;
             }
         }
     }

@@ -53,7 +53,7 @@ impl Model {
     fn with_device(&self) -> impl Iterator<Item = (&str, &Known)> {
         let shown = self.streams.values().filter(|stream| stream.shown);
         shown
-            .filter_map(|stream| Some((stream.node.as_ref()?.device.as_str(), stream)))
+            .filter_map(|stream| Some((stream.node.as_ref()?.device.as_str(), &**stream)))
             .filter(|(id, _)| !id.is_empty())
     }
 

@@ -251,15 +251,14 @@ impl Model {
         Some(node)
     }
 
-    fn stream_of_node(&mut self, node: &str) -> Option<&mut super::Known> {
+    fn stream_of_node(&mut self, node: &str) -> Option<&mut super::Entry> {
         let id = node.strip_suffix(".tx").or_else(|| node.strip_suffix(".rx"))?;
         self.streams.get_mut(id)
     }
 
     fn forget_reports(&mut self) {
         for stream in self.streams.values_mut() {
-            stream.report = None;
-            stream.stats = None;
+            (stream.report, stream.stats) = (None, None);
         }
     }
 }

@@ -141,7 +141,7 @@ impl Model {
         let id = self.heard.get(&entry).cloned().unwrap_or_else(|| self.new_id(&key));
         let arrival = self.arrival();
         let known = self.streams.entry(id.clone()).or_insert_with(|| {
-            Known::new(Origin::Announced, if name.is_empty() { source.clone() } else { name }, arrival)
+            Known::new(Origin::Announced, if name.is_empty() { source.clone() } else { name }, arrival).into()
         });
         known.address = source;
         known.entry = Some(entry);
@@ -262,7 +262,7 @@ impl Model {
         let known = self
             .streams
             .entry(id.to_owned())
-            .or_insert_with(|| Known::new(Origin::Announced, String::new(), arrival));
+            .or_insert_with(|| Known::new(Origin::Announced, String::new(), arrival).into());
         known.leaves_at = None;
         known.name = stream.name.clone();
         known.device_key = oat::device_key(&stream);

@@ -8,7 +8,7 @@ use wireloom_units::Nanos;
 use wireloom_wanted::{Keepalive, Leg, Node, State};
 
 use super::known::Origin;
-use super::{InterfaceFacts, Known, Model, identity};
+use super::{Entry, InterfaceFacts, Known, Model, identity};
 use crate::oat::{Ask, Outgoing, Plan, Subscriptions, Wanted, ask, is_oat, oat_device};
 use crate::time::Now;
 
@@ -73,7 +73,7 @@ impl Model {
     /// The port that stream `id` comes to: the one it has, else a free one, the same after a restart unless others
     /// have it meanwhile.
     fn port_for(&self, id: &str) -> u16 {
-        let port_of = |stream: &Known| Some(asked_node(stream)?.legs.first()?.port);
+        let port_of = |stream: &Entry| Some(asked_node(stream)?.legs.first()?.port);
         if let Some(port) = self.streams.get(id).and_then(port_of)
             && !self.oat.taken.contains(&port)
         {
@@ -95,7 +95,7 @@ impl Model {
     /// Takes over the port of a node that an agent before us made: its stream runs there.
     pub(super) fn adopt_port(&mut self, id: &str, found: &Node) {
         let Some(found) = found.keepalive.as_ref().and(found.legs.first()) else { return };
-        let in_use = |(other, stream): (&String, &Known)| {
+        let in_use = |(other, stream): (&String, &Entry)| {
             other != id
                 && asked_node(stream).is_some_and(|node| node.legs.iter().any(|leg| leg.port == found.port))
         };
@@ -229,7 +229,7 @@ impl Model {
     }
 
     fn wanted_subscriptions(&self) -> Vec<(String, Wanted, bool)> {
-        let want = |(id, stream): (&String, &Known)| {
+        let want = |(id, stream): (&String, &Entry)| {
             let node = asked_node(stream)?;
             let (leg, report) = (node.legs.first()?, stream.report.as_ref()?);
             let listens = matches!(report.state, State::Waiting | State::Running | State::Silent);
@@ -250,7 +250,7 @@ impl Model {
 
     /// This computer's address changed, or the module cannot have the port: legs follow.
     fn mend_legs(&mut self) {
-        let refused = |stream: &Known| {
+        let refused = |stream: &Entry| {
             let report = stream.report.as_ref()?;
             let port = asked_node(stream)?.legs.first()?.port;
             (report.state == State::Error && report.error.starts_with("binding the port")).then_some(port)
@@ -279,7 +279,7 @@ impl Model {
 
     /// Streams of OAT are suspect and offline by their own rule, sooner than others.
     fn follow_oat(&mut self, now: Now) {
-        let heard = |(id, stream): (&String, &Known)| {
+        let heard = |(id, stream): (&String, &Entry)| {
             stream.stream.as_ref().filter(|stream| is_oat(stream))?;
             let entry = stream.entry?;
             let heard = self.listener.stream(entry)?;

@@ -174,7 +174,7 @@ impl Model {
         let mut known = Known::new(Origin::Own, own.name.clone(), arrival);
         known.condition.since_us = now.wall_us;
         known.node = Some(node_of(own));
-        self.streams.insert(own.id.clone(), known);
+        self.streams.insert(own.id.clone(), known.into());
     }
 
     /// Interface and address that own streams leave by: the first one in use that has IPv4.

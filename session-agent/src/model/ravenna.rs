@@ -118,7 +118,7 @@ impl Model {
                 let known = self
                     .streams
                     .entry(id.clone())
-                    .or_insert_with(|| Known::new(Origin::Announced, name, arrival));
+                    .or_insert_with(|| Known::new(Origin::Announced, name, arrival).into());
                 known.address = server.to_string();
                 known.unreadable = Some(refusal.to_string());
                 known.sdp = to_text(text).into();

@@ -30,7 +30,7 @@ impl Model {
             Ask::SetStream { id, setting } => self.set_stream(now, &id, setting),
             Ask::SetDeviceAlias { id, alias } => {
                 let name = self.streams.values().find(|stream| stream.device() == id);
-                let name = name.map(super::Known::device_name);
+                let name = name.map(|stream| stream.device_name());
                 let name = name.ok_or_else(|| Refused::NotFound(format!("no device {id}")))?;
                 let alias = checked_alias(&alias, &name)?;
                 let shown = if alias.is_empty() { name } else { alias.clone() };

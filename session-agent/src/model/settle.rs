@@ -95,7 +95,7 @@ impl Model {
                 node.legs.first().and_then(|leg| leg.source).map(|ip| ip.to_string()).unwrap_or_default();
             kept.report = self.graph.take_report(&node_id(&id, node.direction == Direction::Transmit));
             kept.node = Some(Node { offline: false, ..node });
-            self.streams.insert(id, kept);
+            self.streams.insert(id, kept.into());
         }
         self.not_adopted.clear();
     }

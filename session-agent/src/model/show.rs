@@ -33,12 +33,12 @@ impl Model {
             })
             .collect();
         order.sort();
-        for stream in self.streams.values_mut() {
-            stream.shown = false;
-        }
-        for (_, id) in order.into_iter().take(limit) {
-            if let Some(stream) = self.streams.get_mut(&id) {
-                stream.shown = true;
+        order.truncate(limit);
+        let chosen: BTreeSet<&str> = order.iter().map(|(_, id)| id.as_str()).collect();
+        for (id, stream) in &mut self.streams {
+            let shown = chosen.contains(id.as_str());
+            if stream.shown != shown {
+                stream.shown = shown;
             }
         }
     }
@@ -68,7 +68,7 @@ impl Model {
                     Show::Auto if others > 0 && (nodes <= DESKTOP_NODES || kept) => Class::Desktop,
                     Show::Auto => Class::Patchbay,
                 };
-                if ready && stream.links() == 0 {
+                if ready && stream.links() == 0 && stream.show != class {
                     stream.show = class;
                 }
             }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use wireloom_wanted::{ClockRelation, State};
 
 use super::why::{self, Facts};
-use super::{Known, Model, clock};
+use super::{Entry, Known, Model, clock};
 use crate::time::Now;
 
 /// Who is said to use which address: ids of streams.
@@ -16,10 +16,20 @@ impl Model {
     /// Decides the states of streams.
     pub(super) fn judge_streams(&mut self, now: Now) {
         let users = self.address_users();
-        let decided: Vec<_> =
-            self.streams.iter().map(|(id, stream)| self.state_of(id, stream, &users)).collect();
-        for (stream, (state, reason, text)) in self.streams.values_mut().zip(decided) {
-            stream.condition.become_(state, reason, text, now.wall_us);
+        let mut decided = Vec::new();
+        for (id, stream) in &self.streams {
+            let facts = self.facts_of(id, stream, &users);
+            if !stream.is_judged(&facts) {
+                decided.push((id.clone(), state_of(stream, &facts), facts));
+            }
+        }
+        for (id, (state, reason, text), facts) in decided {
+            let Some(stream) = self.streams.get_mut(&id) else { continue };
+            let before = &stream.condition;
+            if (before.state, before.reason, &before.text) != (state, reason, &text) {
+                stream.condition.become_(state, reason, text, now.wall_us);
+            }
+            stream.judged(facts);
         }
     }
 
@@ -108,31 +118,27 @@ impl Model {
             let users = users.get(&leg.address).into_iter().flatten();
             users.filter(|(port, other)| *other != id && (stream.is_transmit() || *port == leg.port))
         });
-        let disturbs = |other: &&Known| stream.is_transmit() || other.device() != stream.device();
+        let disturbs = |other: &&Entry| stream.is_transmit() || other.device() != stream.device();
         others
             .find_map(|(_, other)| self.streams.get(*other).filter(disturbs).map(|known| known.name.clone()))
     }
+}
 
-    fn state_of(
-        &self,
-        id: &str,
-        stream: &Known,
-        users: &AddressUsers<'_>,
-    ) -> (&'static str, &'static str, String) {
-        let word = state_word(stream);
-        if word == "idle" {
-            return (word, "none", String::new()); // nothing is wrong; the checks say that nothing is linked
-        }
-        let checks = why::checks(stream, &self.facts_of(id, stream, users));
-        if let Some(failed) = why::first_failed(&checks) {
-            return (word, failed.reason, failed.text.clone());
-        }
-        // Not a failure, but worth a word: what the module says, or what is waited for.
-        let error = stream.report.as_ref().map(|report| wireloom_sdp::for_display(&report.error));
-        match error.filter(|error| !error.is_empty()) {
-            Some(error) => (word, "module", error),
-            None => (word, "none", String::new()),
-        }
+/// State, reason and sentence of `stream`.
+pub(super) fn state_of(stream: &Known, facts: &Facts) -> (&'static str, &'static str, String) {
+    let word = state_word(stream);
+    if word == "idle" {
+        return (word, "none", String::new()); // nothing is wrong; the checks say that nothing is linked
+    }
+    let checks = why::checks(stream, facts);
+    if let Some(failed) = why::first_failed(&checks) {
+        return (word, failed.reason, failed.text.clone());
+    }
+    // Not a failure, but worth a word: what the module says, or what is waited for.
+    let error = stream.report.as_ref().map(|report| wireloom_sdp::for_display(&report.error));
+    match error.filter(|error| !error.is_empty()) {
+        Some(error) => (word, "module", error),
+        None => (word, "none", String::new()),
     }
 }
 

@@ -14,11 +14,15 @@ use wireloom_sdp::{SapPacket, Via, message_hash};
 use wireloom_units::Nanos;
 use wireloom_wanted::Node;
 
-use super::{GraphEvent, InterfaceFacts, Model};
+use super::{GraphEvent, InterfaceFacts, Model, stream_state};
 use crate::request::{Ask, Setting, StreamSetting};
 use crate::settings::Settings;
 use crate::store::Saved;
 use crate::time::Now;
+use crate::view::Condition;
+
+/// So few streams are looked at one by one after every step.
+const FEW: usize = 50;
 
 /// A model with one interface and an object that stores what is written, as PipeWire does.
 pub(super) struct Bench {
@@ -73,6 +77,23 @@ impl Bench {
                 None => self.object.remove(&op.key),
             };
             self.event(GraphEvent::Property { key: Some(op.key), value: op.value });
+        }
+        if self.model.streams.len() < FEW {
+            self.model.judge_streams(self.now);
+            self.is_as_made_anew();
+        }
+    }
+
+    /// What was made of a stream before is what would be made of it now.
+    fn is_as_made_anew(&mut self) {
+        let world = self.model.refresh_world(self.now);
+        let users = self.model.address_users();
+        for (id, stream) in &self.model.streams {
+            let facts = self.model.facts_of(id, stream, &users);
+            let Condition { state, reason, text, .. } = stream.condition.clone();
+            assert_eq!((state, reason, text), stream_state::state_of(stream, &facts), "{id}");
+            let anew = self.model.beside(id, stream, &users).view(id, stream);
+            assert_eq!(*world.streams[id], anew);
         }
     }
 

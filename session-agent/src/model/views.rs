@@ -9,7 +9,8 @@ use wireloom_wanted::{ClockRelation, Mode};
 
 use super::known::node_id;
 use super::stream_state::AddressUsers;
-use super::{InterfaceFacts, Known, Model, clock, device, node, why};
+use super::why::Facts;
+use super::{Entry, InterfaceFacts, Known, Model, clock, device, node, why};
 use crate::settings::Show;
 use crate::time::Now;
 use crate::view::{ClockView, DeviceView, InterfaceView, JobView, LegView, ManagerView, StreamView, World};
@@ -36,19 +37,36 @@ impl Model {
         self.note_hearings(now);
         let old = self.world.clone();
         let users = self.address_users();
-        let streams =
-            self.streams.iter().map(|(id, stream)| (id.clone(), self.stream_view(id, stream, &users)));
+        let mut streams = BTreeMap::new();
+        let mut anew = Vec::new();
+        for (id, stream) in &self.streams {
+            let beside = self.beside(id, stream, &users);
+            let view = match old.streams.get(id) {
+                Some(view) if stream.is_viewed(&beside) => view.clone(),
+                before => {
+                    let view = shared(before, beside.view(id, stream));
+                    anew.push((id.clone(), beside));
+                    view
+                }
+            };
+            streams.insert(id.clone(), view);
+        }
         let world = World {
             serial: old.serial + 1,
             manager: shared(Some(&old.manager), self.manager_view()),
             interfaces: share(&old.interfaces, self.interface_views()),
             clocks: share(&old.clocks, self.clock_views()),
             devices: share(&old.devices, self.device_views()),
-            streams: share(&old.streams, streams),
+            streams,
             routes: share(&old.routes, self.route_views(&users)),
             checkpoints: share(&old.checkpoints, self.checkpoint_views()),
             jobs: share::<JobView>(&old.jobs, self.jobs.views(now)),
         };
+        for (id, beside) in anew {
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.viewed(beside);
+            }
+        }
         self.world = Arc::new(world);
         self.world.clone()
     }
@@ -56,7 +74,7 @@ impl Model {
     /// Dates what was heard since, once: the two clocks drift against each other, and what was not heard again must
     /// look as it did before.
     fn note_hearings(&mut self, now: Now) {
-        let last = |stream: &Known| {
+        let last = |stream: &Entry| {
             let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
             let announced = heard.and_then(|heard| heard.via.iter().map(|hearing| hearing.last).max());
             announced.max(self.sessions_of(stream).map(|session| session.last).max())
@@ -227,21 +245,49 @@ impl Model {
         devices
     }
 
-    fn stream_view(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> StreamView {
+    /// What the view of `stream` shows that it does not know itself.
+    pub(super) fn beside(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> Beside {
         let saved = self.saved.streams.get(id);
-        let node = stream.node.as_ref();
         let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
-        let via = heard.map(|heard| heard.via).unwrap_or_default();
-        let found_by = [("sap", !via.is_empty()), ("dns-sd", !stream.sessions.is_empty())];
-        let (relation, clock_text) = self.clock_of(stream);
-        let facts = self.facts_of(id, stream, users);
+        Beside {
+            alias: self.alias_of(id, stream),
+            pinned: saved.is_some_and(|saved| saved.pinned),
+            show: saved.and_then(|saved| Show::parse(&saved.show)).map_or("default", Show::word),
+            announced: heard.is_some_and(|heard| !heard.via.is_empty()),
+            relation: self.clock_of(stream).0,
+            latency: self.latency_of(stream),
+            trouble: self.ravenna_trouble.clone(),
+            facts: self.facts_of(id, stream, users),
+        }
+    }
+}
+
+/// What a view of a stream shows beside the stream itself.
+#[derive(Debug, PartialEq)]
+pub struct Beside {
+    alias: String,
+    pinned: bool,
+    show: &'static str,
+    announced: bool,
+    relation: ClockRelation,
+    latency: u32,
+    /// Why own streams cannot be offered by RAVENNA.
+    trouble: String,
+    facts: Facts,
+}
+
+impl Beside {
+    /// The stream as it is shown.
+    pub(super) fn view(&self, id: &str, stream: &Known) -> StreamView {
+        let node = stream.node.as_ref();
+        let found_by = [("sap", self.announced), ("dns-sd", !stream.sessions.is_empty())];
         let report = stream.report.as_ref();
         let mut warnings = stream.warnings.clone();
-        if stream.is_transmit() && !self.ravenna_trouble.is_empty() {
-            warnings.push(self.ravenna_trouble.clone());
+        if stream.is_transmit() && !self.trouble.is_empty() {
+            warnings.push(self.trouble.clone());
         }
         if let (true, Some(name), Some(leg)) =
-            (stream.is_transmit(), &facts.same_address, node.and_then(|node| node.legs.first()))
+            (stream.is_transmit(), &self.facts.same_address, node.and_then(|node| node.legs.first()))
         {
             warnings.push(format!("{} is also used by \"{name}\"", leg.address));
         }
@@ -252,7 +298,7 @@ impl Model {
             direction: if stream.is_transmit() { "transmit" } else { "receive" },
             origin: stream.origin.word(),
             name: stream.name.clone(),
-            alias: self.alias_of(id, stream),
+            alias: self.alias.clone(),
             condition: stream.condition.clone(),
             shown: stream.shown,
             hidden_reason: match (&stream.unreadable, node, stream.shown) {
@@ -261,8 +307,8 @@ impl Model {
                 (_, None, _) => "unreadable",
                 (_, Some(_), false) => "node-limit",
             },
-            pinned: saved.is_some_and(|saved| saved.pinned),
-            show: saved.and_then(|saved| Show::parse(&saved.show)).map_or("default", Show::word),
+            pinned: self.pinned,
+            show: self.show,
             node_name: format!("wireloom.{}", node_id(id, stream.is_transmit())),
             channels: node.map(|node| node.channels.clone()).unwrap_or_default(),
             encoding: node.map_or("", |node| node::encoding_word(node.media.encoding)),
@@ -271,12 +317,12 @@ impl Model {
             payload_type: node.map_or(0, |node| node.media.payload_type),
             legs: node.map(leg_views).unwrap_or_default(),
             reference_clock: reference_clock(stream),
-            clock_relation: match relation {
+            clock_relation: match self.relation {
                 ClockRelation::Same => "same",
                 ClockRelation::Unknown => "unknown",
                 ClockRelation::Other => "other",
             },
-            clock_text: clock_text.to_owned(),
+            clock_text: self.facts.clock_text.to_owned(),
             media_offset: node.and_then(|node| node.media.offset),
             mode: match report.and_then(|report| report.mode) {
                 Some(Mode::Locked) => "locked",
@@ -287,10 +333,10 @@ impl Model {
             latency_frames: report
                 .map(|report| report.latency)
                 .filter(|latency| *latency > 0)
-                .unwrap_or_else(|| self.latency_of(stream)),
+                .unwrap_or(self.latency),
             links: stream.links(),
-            checks: why::checks(stream, &facts),
-            heard_on: facts.heard_on,
+            checks: why::checks(stream, &self.facts),
+            heard_on: self.facts.heard_on.clone(),
             found_by: found_by.iter().filter(|(_, found)| *found).map(|(word, _)| *word).collect(),
             last_heard_us: stream.last_heard.map_or(0, |(_, wall_us)| wall_us),
             warnings,

@@ -12,7 +12,7 @@ use super::known::Origin;
 use crate::view::{Check, Verdict};
 
 /// What is known beside the stream itself.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Facts {
     /// This session is the one that acts on the network.
     pub active: bool,

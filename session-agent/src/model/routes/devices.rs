@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wireloom_route::{Device, DeviceId, Place, Presence, Side, Takes};
+use wireloom_route::{Device, DeviceId, Pair, Place, Presence, Side, Takes};
 use wireloom_wanted::Direction;
 
 use super::super::known::node_id;
@@ -34,13 +34,17 @@ pub fn stream_id(id: &DeviceId) -> Option<&str> {
     text.strip_suffix(".tx").or_else(|| text.strip_suffix(".rx"))
 }
 
+/// The `node.name` of stream `id`.
+fn node_of(id: &str, stream: &Known) -> String {
+    format!("wireloom.{}", node_id(id, stream.is_transmit()))
+}
+
 impl Model {
     /// Tells the engine what there is now. What left stays known as long as somebody wishes it.
     pub(super) fn tell_devices(&mut self, now: Now) {
         let mut there = BTreeSet::new();
         let streams = self.streams.iter().filter_map(|(id, stream)| {
-            let name = format!("wireloom.{}", node_id(id, stream.is_transmit()));
-            Some((DeviceId::from(name.as_str()), self.device_of(id, stream)?))
+            Some((DeviceId::from(node_of(id, stream).as_str()), self.device_of(id, stream)?))
         });
         let devices: Vec<_> = streams.chain(self.routes.graph.devices()).collect();
         for (id, device) in devices {
@@ -55,6 +59,23 @@ impl Model {
                 self.routes.engine.handle_device(now.mono, &id, away);
             } else {
                 self.routes.engine.forget_device(now.mono, &id);
+            }
+        }
+    }
+
+    /// Tells the engine what the two ends of `pair` are now; all others wait until it is told of everything.
+    pub(super) fn tell_ends(&mut self, now: Now, pair: &Pair) {
+        for id in [&pair.output.device, &pair.input.device] {
+            let device = match stream_id(id) {
+                Some(stream) => {
+                    let known =
+                        self.streams.get(stream).filter(|known| node_of(stream, known) == id.as_str());
+                    known.and_then(|known| self.device_of(stream, known))
+                }
+                None => self.routes.graph.devices().remove(id),
+            };
+            if let Some(device) = device {
+                self.routes.engine.handle_device(now.mono, id, device);
             }
         }
     }

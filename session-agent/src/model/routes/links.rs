@@ -249,7 +249,7 @@ impl Model {
             self.routes.graph.loose.remove(&id);
             self.routes.graph.links.insert(id, link.clone());
             if self.routes.graph.listed && self.graph.settled {
-                self.tell_devices(now);
+                self.tell_ends(now, &link.pair);
                 self.tell_link(now, &link);
                 self.link_done(now, &Change::Link(link.pair.clone()), &Outcome::Done);
             }

@@ -70,7 +70,7 @@ impl Model {
         let stream = self
             .streams
             .entry(facts.id.clone())
-            .or_insert_with(|| Known::new(Origin::Receiver, name.clone(), arrival));
+            .or_insert_with(|| Known::new(Origin::Receiver, name.clone(), arrival).into());
         stream.origin = Origin::Receiver;
         stream.leaves_at = None;
         stream.address.clone_from(&facts.address);

@@ -28,7 +28,7 @@ impl Model {
             kept.show = node.show;
             kept.leaves_at = Some(now.mono);
             kept.node = Some(Node { offline: true, legs: Vec::new(), ..node });
-            self.streams.insert(id, kept);
+            self.streams.insert(id, kept.into());
         }
         self.find_needed();
     }
