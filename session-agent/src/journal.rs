@@ -55,13 +55,16 @@ impl Journal {
         Self { budget: LINES * 1000, refilled: Nanos(0), untold: 0 }
     }
 
-    /// Logs every state that is another one in `new` than in `old`. A flood of streams is told by its number.
+    /// Logs every state that is another one in `new` than in `old`. A flood of streams is told by its number, which calls
+    /// without any change tell too.
     pub fn tell(&mut self, now: Nanos, old: &World, new: &World) {
+        self.refill(now);
         if differ(&old.manager.condition, &new.manager.condition) {
             info!("{}", sentence("Wireloom", Some(&new.manager.condition)));
         }
         for (stream, condition) in changed(&old.streams, &new.streams, |stream| &stream.condition) {
-            if stream.links == 0 && !self.may_tell(now) {
+            let is_ours = stream.links > 0 || stream.pinned || stream.origin == "own";
+            if !is_ours && !self.may_tell(now) {
                 self.untold += 1;
                 continue;
             }
@@ -74,8 +77,16 @@ impl Journal {
         }
     }
 
-    /// Whether there is a line for a stream that nobody uses; takes it. The first one after a flood says how many had none.
+    /// Whether there is a line for a stream that nobody uses; takes it.
     fn may_tell(&mut self, now: Nanos) -> bool {
+        self.refill(now);
+        let may = self.budget >= 1000 && self.untold == 0;
+        self.budget -= if may { 1000 } else { 0 };
+        may
+    }
+
+    /// Counts the lines that time brought. Says how many states were not told when the flood is over.
+    fn refill(&mut self, now: Nanos) {
         let since = now.0.saturating_sub(self.refilled.0) / 1_000_000;
         self.budget = (self.budget + since).min(LINES * 1000);
         self.refilled = Nanos(self.refilled.0 + since * 1_000_000);
@@ -83,9 +94,6 @@ impl Journal {
             info!("{} states of streams that nobody uses are not told: they came too fast", self.untold);
             self.untold = 0;
         }
-        let may = self.budget >= 1000 && self.untold == 0;
-        self.budget -= if may { 1000 } else { 0 };
-        may
     }
 }
 
