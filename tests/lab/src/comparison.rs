@@ -9,7 +9,7 @@ const RUN: usize = 8;
 pub const LEAD_IN: usize = 48_000;
 
 /// What became of a [`PositionCode`] on its way through the network.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Comparison {
     /// Frames that were recorded; each has `channels` samples.
     pub frames: usize,
@@ -26,6 +26,8 @@ pub struct Comparison {
     pub wrong: u64,
     /// Frame of the recording with the first of them.
     pub first_wrong: Option<usize>,
+    /// The first of them, for people: what was there.
+    pub odd: Vec<Odd>,
     /// Frames of cycles that the recorder was not called in: it cannot say what was in them.
     pub missed: usize,
     /// Stretches of silence on all channels from the begin of the signal to the end of the recording, oldest first.
@@ -44,6 +46,22 @@ pub struct Gap {
     /// Its length in frames.
     pub frames: usize,
 }
+
+/// A sample that is neither silence nor what belongs there.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Odd {
+    /// Frame of the recording.
+    pub at: usize,
+    /// Channel, from 0.
+    pub channel: usize,
+    /// What it is.
+    pub sample: f32,
+    /// Which frame of the signal has it in this channel, if one has, and which one belongs there.
+    pub is_and_should: (Option<u64>, u64),
+}
+
+/// How many of these are kept.
+const ODD: usize = 4;
 
 /// The signal goes on at another position.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +115,7 @@ impl Comparison {
                 continue;
             }
             found.add_wrong(at, bad);
+            found.keep_odd(code, frame, at, offset);
             found.matched += (frame.len() - bad) as u64;
             at += 1;
         }
@@ -107,6 +126,16 @@ impl Comparison {
         if samples > 0 {
             self.wrong += samples as u64;
             self.first_wrong.get_or_insert(at);
+        }
+    }
+
+    fn keep_odd(&mut self, code: &PositionCode, frame: &[f32], at: usize, offset: u64) {
+        let should = (offset + at as u64) % code.period();
+        for (channel, &sample) in frame.iter().enumerate() {
+            if self.odd.len() < ODD && sample != code.float(should, channel) {
+                let is_and_should = (code.frame(sample, channel), should);
+                self.odd.push(Odd { at, channel, sample, is_and_should });
+            }
         }
     }
 
@@ -137,9 +166,15 @@ impl std::fmt::Display for Comparison {
         if let Some(at) = self.first_wrong {
             write!(f, " (first in frame {at}, signal begins at {})", self.lead_in)?;
         }
+        for Odd { at, channel, sample, is_and_should: (is, should) } in &self.odd {
+            write!(f, " [frame {at} channel {channel}: {sample}, of {is:?} instead of {should}]")?;
+        }
         write!(f, ", {} gaps", self.gaps.len())?;
         if !self.gaps.is_empty() {
             write!(f, " ({} frames)", self.gap_frames())?;
+            for gap in self.gaps.iter().take(5) {
+                write!(f, " [{} at {}]", gap.frames, gap.at)?;
+            }
         }
         if self.missed > 0 {
             write!(f, ", {} frames missed by the recorder", self.missed)?;
@@ -314,6 +349,8 @@ mod tests {
         samples[2 * 250 + 1] = 0.0;
         let found = compare(&code, samples);
         assert_eq!((found.lead_in, found.wrong, found.matched), (40, 2, 518));
+        let odd: Vec<_> = found.odd.iter().map(|odd| (odd.at, odd.channel, odd.is_and_should.1)).collect();
+        assert_eq!(odd, [(200, 0, 200), (250, 1, 250)]);
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub mod wait;
 
 pub use agent::Agent;
 pub use clock::{Clock, differences as clock_differences};
-pub use comparison::{Comparison, Gap, Slip};
+pub use comparison::{Comparison, Gap, Odd, Slip};
 pub use host::Host;
 pub use oat_device::OatDevice;
 pub use peers::RtpStream;

@@ -67,7 +67,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         })?;
         let changes = before.iter().zip(&followers).map(|(before, clock)| before.changes(clock));
         let changes = changes.collect::<anyhow::Result<Vec<_>>>()?;
-        if run.is_exact()? {
+        if run.is_exact_of_graph()? {
             return Ok(format!(
                 "{} samples across {}, locked {:.0} s after the loss",
                 run.comparison.matched,

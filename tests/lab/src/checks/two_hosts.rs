@@ -58,7 +58,7 @@ fn exact_run(products: &Products, to: &mut PipeWire<'_>, stream: &RtpStream) -> 
     let node = to.wait_for_node("wireloom.lab.tx", stream.channels, 0, SOON)?;
     for _ in 0..TRIES {
         let run = scene::record(products, to, &node, stream, FRAMES, |_| {})?;
-        if run.is_exact()? {
+        if run.is_exact_of_graph()? {
             return Ok(run);
         }
     }
