@@ -18,8 +18,8 @@ use wireloom_lab::peers::gstreamer::{self, PacedSender};
 use wireloom_lab::scene::{self, Reception};
 use wireloom_lab::wait::{self, SOON};
 use wireloom_lab::{
-    Agent, Clock, GraphNode, LineState, PipeWire, PipeWireOptions, Process, Products, RtpStream, Studio,
-    clock_differences,
+    Agent, Clock, Comparison, GraphNode, LineState, PipeWire, PipeWireOptions, Process, Products, RtpStream,
+    Studio, clock_differences,
 };
 
 use self::devices::{Devices, Route};
@@ -111,7 +111,14 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
     }
     senders.iter_mut().try_for_each(PacedSender::is_alive)?;
     announcers.iter_mut().try_for_each(Process::is_alive)?;
+    // Beside the route stands a link of one of its streams to a program here.
+    let mut beside = graph.recorder(products, "beside", streams[0].1.channels)?;
+    let (from, to) = (&found[0], beside.node.clone());
+    graph.link(from, &to)?;
     let route = devices.route(&graph, &output, &input)?;
+    beside.record(devices::FRAMES, |_| {})?;
+    let beside = Comparison::new(&streams[0].1.code(), &beside.finish()?);
+    let beside = beside.context("nothing of the stream came to a program beside the route")?;
     println!("{}", table(&streams, &receptions, &route));
     println!("Streams found     {} of {} announced", found.len(), streams.len());
     println!(
@@ -120,11 +127,17 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
         devices::INPUT,
         route.packets_here
     );
+    println!(
+        "Beside it         {} to a program here: {} samples exact, {} wrong",
+        streams[0].0, beside.matched, beside.wrong
+    );
     println!("Clock             {}", clock_sentence(&follower, &leader)?);
     for ((name, _), reception) in streams.iter().zip(&receptions) {
         let is_exact = reception.is_exact().with_context(|| (*name).to_owned())?;
         ensure!(is_exact, "{name}: {}", reception.comparison);
     }
+    let heard = beside.wrong == 0 && beside.slips.is_empty() && beside.matched >= devices::FRAMES;
+    ensure!(heard, "beside the route: {beside}");
     ensure!(
         route.comparison.is_exact(devices::FRAMES),
         "the route between the devices: {}",
