@@ -34,7 +34,7 @@ pub fn run(full: bool) -> anyhow::Result<()> {
         fuzzing::run(&mut steps);
     }
     targets::bare_metal(&mut steps);
-    targets::arm(&mut steps);
+    targets::arm(&mut steps, full);
     if let Err(error) = packaging::check(&mut steps) {
         steps.step("packaging", |_| Outcome::Failed(format!("{error:#}")));
     }
