@@ -50,9 +50,12 @@ impl Capture {
         Ok(Self { process: start(host, &filter, stream.port, packets, &fields)? })
     }
 
-    /// Waits for the end and returns the packets in the order in which they passed.
+    /// Waits for the end and returns the packets in the order in which they passed. What was captured twice, at the
+    /// very same time of the kernel, passed once: that has been seen of the first packet of a capture.
     pub fn finish(self, limit: Duration) -> anyhow::Result<Vec<RtpFrame>> {
-        finish(self.process, limit, FIELDS.len() + IP_FIELDS.len(), parse)
+        let mut packets = finish(self.process, limit, FIELDS.len() + IP_FIELDS.len(), parse)?;
+        packets.dedup();
+        Ok(packets)
     }
 }
 
