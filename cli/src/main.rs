@@ -6,6 +6,7 @@
 
 mod client;
 mod clock;
+mod complete;
 mod doctor;
 mod end;
 mod failure;
@@ -75,7 +76,7 @@ enum Command {
     Man,
     /// Print names for completion scripts
     #[command(hide = true)]
-    Complete(generate::Complete),
+    Complete(complete::Complete),
 }
 
 fn main() -> ExitCode {
