@@ -6,8 +6,10 @@ use super::Finding;
 use super::filter::{self, Ruleset};
 use super::root::Root;
 
-/// `IFF_UP` and `IFF_MULTICAST` (linux/if.h).
+/// `IFF_UP`, `IFF_LOOPBACK`, `IFF_POINTOPOINT` and `IFF_MULTICAST` (linux/if.h).
 const UP: i64 = 0x1;
+const LOOPBACK: i64 = 0x8;
+const POINT_TO_POINT: i64 = 0x10;
 const MULTICAST: i64 = 0x1000;
 /// `ARPHRD_ETHER` (linux/if_arp.h).
 const ETHERNET: i64 = 1;
@@ -146,14 +148,30 @@ fn reverse_path(root: &Root, used: &[&Interface]) -> Vec<Finding> {
     if strict.is_empty() {
         return vec![Finding::ok("rp_filter", "Packets are not dropped for their source's route.")];
     }
-    if used.len() == 1 {
-        let text =
-            "Packets whose source is routed elsewhere are dropped; with one interface there is no elsewhere.";
+    let routed = routed(root);
+    if strict.iter().all(|name| routed.iter().all(|other| other == name)) {
+        let text = "Packets whose source is routed elsewhere are dropped; no other interface has routes.";
         return vec![Finding::ok("rp_filter", text)];
     }
-    let text =
-        format!("On {} packets are dropped whose source is routed by another interface.", strict.join(", "));
+    let text = format!(
+        "On {} packets are dropped whose source is routed by another interface; routes are by {}.",
+        strict.join(", "),
+        routed.join(", ")
+    );
     vec![Finding::warning("rp_filter", text).advise("sysctl -w net.ipv4.conf.all.rp_filter=2 (as root)")]
+}
+
+/// Interfaces of every kind, chosen for audio or not, that packets of IPv4 may be routed by. Those from point to point
+/// count without a route too: tunnels have theirs in tables of their own, which `/proc` does not show.
+fn routed(root: &Root) -> Vec<String> {
+    let rows = route_rows(root);
+    let counts = |name: &String| {
+        let number = |file: &str| root.number(&format!("sys/class/net/{name}/{file}"));
+        let flags = number("flags").unwrap_or(0);
+        let is_up = flags & UP != 0 && flags & LOOPBACK == 0 && number("carrier") == Some(1);
+        is_up && (flags & POINT_TO_POINT != 0 || rows.iter().any(|(of, ..)| of == name))
+    };
+    root.names("sys/class/net").into_iter().filter(counts).collect()
 }
 
 /// `/proc/net/igmp` falls back to V1 or V2 while a querier of that version is heard; a V3 one leaves no trace there.

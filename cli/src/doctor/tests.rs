@@ -109,12 +109,31 @@ fn a_healthy_computer_is_found_healthy() {
     assert_eq!(Computer::new().odd(&healthy()), [""; 0]);
 }
 
+/// Makes the filter strict on eth0 and adds another interface, of no kind that carries audio.
+fn strict_beside(computer: &Computer, name: &str, flags: &str, routes: &str) {
+    computer.write("proc/sys/net/ipv4/conf/eth0/rp_filter", "1");
+    for (file, text) in [("flags", flags), ("type", "65534"), ("carrier", "1")] {
+        computer.write(&format!("sys/class/net/{name}/{file}"), text);
+    }
+    let multicast = "Iface\neth0\t000000E0\t00000000\t0001\t0\t0\t0\t000000F0\n";
+    computer.write("proc/net/route", &(multicast.to_owned() + routes));
+}
+
+#[test]
+fn a_strict_filter_is_harmless_where_nothing_is_routed_elsewhere() {
+    let computer = Computer::new();
+    strict_beside(&computer, "br-idle", "0x1003", "");
+    assert_eq!(computer.odd(&healthy()), [""; 0], "it has no routes");
+    strict_beside(&computer, "br-idle", "0x1002", "br-idle\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\n");
+    assert_eq!(computer.odd(&healthy()), [""; 0], "it is down");
+}
+
 #[test]
 fn each_fault_of_a_computer_is_exactly_its_finding() {
     type Fault = fn(&Computer, &mut Snapshot);
     let socket =
         "   1: 00000000:138C 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 4711 2\n";
-    let faults: [(&str, Fault); 23] = [
+    let faults: [(&str, Fault); 26] = [
         ("interfaces failed", |c, s| {
             c.write("sys/class/net/eth0/carrier", "0");
             s.interfaces.clear();
@@ -137,6 +156,15 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
             c.write("proc/net/igmp", "I D : C Q\n2 eth0 : 3 V2\n3 eth1 : 3 V2\n");
             s.interfaces.push(InterfaceInfo { name: "eth1".into(), used: true, ..InterfaceInfo::default() });
         }),
+        ("rp_filter warning", |c, s| {
+            strict_beside(c, "wlan0", "0x1003", "wlan0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n");
+            c.write("sys/class/net/wlan0/type", "1");
+            s.interfaces.push(InterfaceInfo { name: "wlan0".into(), ..InterfaceInfo::default() });
+        }),
+        ("rp_filter warning", |c, _| {
+            strict_beside(c, "br-lan", "0x3", "br-lan\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\n");
+        }),
+        ("rp_filter warning", |c, _| strict_beside(c, "wg0", "0x91", "")),
         ("querier unknown", |c, _| c.write("proc/net/igmp", "I D : C Q\n2 eth0 : 3 V3\n")),
         ("bridge warning", |c, _| c.write("sys/class/net/br0/bridge/multicast_snooping", "1")),
         ("firewall warning", |c, _| c.write("proc/net/ip_tables_names", "filter\nnat\n")),

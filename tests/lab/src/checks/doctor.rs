@@ -86,7 +86,16 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let elsewhere = "ip link add eth1 type veth peer name eth2 && ip address add 10.78.0.1/24 dev eth1 && \
                      ip link set eth1 up && ip link set eth2 up && \
                      for name in all eth0 eth1; do echo 1 > /proc/sys/net/ipv4/conf/$name/rp_filter; done";
+    // Nothing that could carry audio, as a VPN is.
+    let aside = "ip link add eth1 type veth peer name eth2 && ip link set eth1 multicast off && \
+                 ip address add 10.78.0.1/24 dev eth1 && ip link set eth1 up && ip link set eth2 multicast off && \
+                 ip link set eth2 up && echo 1 > /proc/sys/net/ipv4/conf/eth0/rp_filter";
     let faults = [
+        Fault::new(
+            aside,
+            "rp_filter warning",
+            "ip link del eth1; echo 0 > /proc/sys/net/ipv4/conf/eth0/rp_filter",
+        ),
         Fault::new(
             elsewhere,
             "rp_filter warning",
