@@ -10,6 +10,13 @@ use crate::failure::Failure;
 /// The oldest PipeWire that the module loads into.
 const OLDEST: (u32, u32, u32) = (0, 3, 65);
 
+/// Has PipeWire load the module, as README says.
+const SWITCH_ON: [&str; 3] = [
+    "mkdir -p ~/.config/pipewire/pipewire.conf.d",
+    "ln -s /usr/share/pipewire/pipewire.conf.avail/50-wireloom.conf ~/.config/pipewire/pipewire.conf.d/",
+    "systemctl --user restart pipewire",
+];
+
 /// Whether the agent answers, and what it says of itself.
 pub fn agent(snapshot: &Result<Snapshot, Failure>) -> Vec<Finding> {
     let finding = match snapshot {
@@ -64,9 +71,7 @@ pub fn pipewire(root: &Root, processes: &[Process], snapshot: &Snapshot) -> Vec<
         "" if maps.is_empty() => {
             Finding::unknown("module", "Whether the Wireloom module is in it cannot be told.")
         }
-        _ => Finding::failed("module", "The Wireloom module is not in it.").advise(
-            "install share/pipewire/pipewire.conf.d/50-wireloom.conf, then systemctl --user restart pipewire",
-        ),
+        _ => Finding::failed("module", "The Wireloom module is not in it.").advise(SWITCH_ON.join("; ")),
     });
     let class = snapshot.manager.latency_frames;
     let raised =
@@ -117,7 +122,13 @@ pub fn clock(root: &Root, processes: &[Process], snapshot: &Snapshot) -> Vec<Fin
 
 #[cfg(test)]
 mod tests {
-    use super::version;
+    use super::{SWITCH_ON, version};
+
+    #[test]
+    fn the_module_is_switched_on_as_the_readme_does() {
+        let readme = include_str!("../../../README.md");
+        assert!(readme.contains(&SWITCH_ON.join("\n")));
+    }
 
     #[test]
     fn the_library_tells_the_version() {
