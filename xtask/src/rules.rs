@@ -97,14 +97,83 @@ pub fn rust_files(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// The first line on which code, not a comment, says `unsafe`; `extern "C"` attributes count as code.
+/// The first line on which code says `unsafe`: not a comment, and not a literal.
 fn unsafe_line(text: &str) -> Option<usize> {
-    let says_unsafe = |line: &str| {
-        let code = line.split("//").next().unwrap_or_default();
-        !code.contains('"')
-            && code.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
-    };
-    text.lines().position(says_unsafe).map(|index| index + 1)
+    let says_unsafe =
+        |line: &str| line.split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe");
+    code_of(text).lines().position(says_unsafe).map(|index| index + 1)
+}
+
+/// `text` without its comments and what is in its literals; every line stays where it is.
+fn code_of(text: &str) -> String {
+    let mut code = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(next) = rest.chars().next() {
+        let skipped = match next {
+            '/' if rest.starts_with("//") => rest.find('\n').unwrap_or(rest.len()),
+            '/' if rest.starts_with("/*") => block_comment(rest),
+            '"' => match raw_hashes(&code) {
+                Some(hashes) => {
+                    let end = format!("\"{}", "#".repeat(hashes));
+                    rest[1..].find(&end).map_or(rest.len(), |at| 1 + at + end.len())
+                }
+                None => quoted(rest, '"'),
+            },
+            // A lifetime has no second mark; a character has one, behind itself or its escape.
+            '\'' if rest.starts_with("'\\") || rest.chars().nth(2) == Some('\'') => quoted(rest, '\''),
+            _ => 0,
+        };
+        let (literal, after) = rest.split_at(skipped);
+        if skipped == 0 {
+            code.push(next);
+            rest = &rest[next.len_utf8()..];
+        } else {
+            code.push(' ');
+            code.extend(literal.chars().filter(|c| *c == '\n'));
+            rest = after;
+        }
+    }
+    code
+}
+
+/// Length of the block comment that `text` begins with, and of those in it.
+fn block_comment(text: &str) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(next) = text[at..].find(['/', '*']) {
+        at += next;
+        if text[at..].starts_with("/*") {
+            (depth, at) = (depth + 1, at + 2);
+        } else if text[at..].starts_with("*/") {
+            (depth, at) = (depth - 1, at + 2);
+            if depth == 0 {
+                return at;
+            }
+        } else {
+            at += 1;
+        }
+    }
+    text.len()
+}
+
+/// Length of the literal between two of `mark` that `text` begins with; a backslash escapes.
+fn quoted(text: &str, mark: char) -> usize {
+    let mut is_escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = true,
+            _ if c == mark => return at + mark.len_utf8(),
+            _ => {}
+        }
+    }
+    text.len()
+}
+
+/// How many `#` make the string raw that begins after `code`; `None` when it is not raw.
+fn raw_hashes(code: &str) -> Option<usize> {
+    let before = code.trim_end_matches('#');
+    let start = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_').len();
+    matches!(&before[start..], "r" | "br" | "cr").then_some(code.len() - before.len())
 }
 
 fn shown(file: &Path) -> String {
@@ -156,5 +225,27 @@ mod tests {
         assert_eq!(unsafe_line("// unsafe\nlet unsafe_code = 1;\n#![forbid(unsafe_code)]"), None);
         assert_eq!(unsafe_line("fn a() {\n    unsafe { b() }\n}"), Some(2));
         assert_eq!(unsafe_line("#[unsafe(no_mangle)]"), Some(1));
+    }
+
+    #[test]
+    fn literals_hide_nothing_and_are_not_code() {
+        for (text, line) in [
+            (r#"unsafe extern "C" fn a() {}"#, Some(1)),
+            ("let a = \"\\\"\"; unsafe { b() }", Some(1)),
+            ("let a = '\"'; unsafe { b('\"') }", Some(1)),
+            ("let a = '\\''; unsafe { b() }", Some(1)),
+            ("fn a<'a>(b: &'a str) {}\nunsafe fn c() {}", Some(2)),
+            ("let a = \"https://\"; unsafe { b() }", Some(1)),
+            ("let a = r\"\\\"; unsafe { b() }", Some(1)),
+            ("let a = \"two\nlines\";\nunsafe { b() }", Some(3)),
+            ("/* /* unsafe */ unsafe\n*/ unsafe { b() }", Some(2)),
+            ("/*/ unsafe */", None),
+            ("let a = \"an unsafe word\";", None),
+            ("let a = \"two\nunsafe lines\";", None),
+            ("let a = br#\"\" unsafe \"#;", None),
+            ("let a = b\"\\\\\"; // unsafe", None),
+        ] {
+            assert_eq!(unsafe_line(text), line, "{text}");
+        }
     }
 }
