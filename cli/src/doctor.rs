@@ -1,26 +1,34 @@
 //! `wireloom doctor`: looks at this computer for what keeps sound from coming, and says what to change.
 //!
-//! Knows the agent by its bus and the computer by `/proc`, `/sys`, `/run` and `nft`; asks nobody else and changes
-//! nothing.
+//! Knows the agent by its bus and the computer by `/proc`, `/sys`, `/run` and `nft`; if told to, listens to
+//! the network. Asks nobody else and changes nothing.
 
 mod filter;
 mod machine;
 mod network;
 mod ports;
 mod processes;
+mod querier;
 mod root;
 mod services;
+
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
 
+use self::querier::Listening;
 use self::root::Root;
 use crate::client;
 use crate::failure::Failure;
 use crate::output::Output;
 
 #[derive(Debug, clap::Args)]
-pub struct Doctor {}
+pub struct Doctor {
+    /// Also listen for IGMP queries, at most so many seconds; only root may
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=300))]
+    listen: Option<u64>,
+}
 
 /// What was found about one thing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -75,7 +83,7 @@ impl Doctor {
         let snapshot = snapshot.unwrap_or_default();
         findings.extend(services::pipewire(&root, &processes, &snapshot));
         findings.extend(services::clock(&root, &processes, &snapshot));
-        findings.extend(network::look(&root, &snapshot, &filter::read()));
+        findings.extend(network::look(&root, &snapshot, &filter::read(), &self.listen(&root)));
         findings.extend(ports::look(&root, &processes));
         findings.extend(machine::look(&root, &processes));
         let failed = findings.iter().filter(|finding| finding.verdict == "failed").count();
@@ -89,6 +97,15 @@ impl Doctor {
             1 => Err(Failure::Failed("one thing prevents sound".to_owned())),
             count => Err(Failure::Failed(format!("{count} things prevent sound"))),
         }
+    }
+}
+
+impl Doctor {
+    fn listen(&self, root: &Root) -> Listening {
+        let Some(seconds) = self.listen else { return Listening::Not };
+        let names = network::up(root);
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        querier::listen(&names, Duration::from_secs(seconds))
     }
 }
 

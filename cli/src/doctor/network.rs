@@ -4,6 +4,7 @@ use wireloom_dbus::Snapshot;
 
 use super::Finding;
 use super::filter::{self, Ruleset};
+use super::querier::{self, Listening};
 use super::root::Root;
 
 /// `IFF_UP`, `IFF_LOOPBACK`, `IFF_POINTOPOINT` and `IFF_MULTICAST` (linux/if.h).
@@ -22,7 +23,12 @@ struct Interface {
     phc: Option<String>,
 }
 
-pub fn look(root: &Root, snapshot: &Snapshot, ruleset: &Ruleset) -> Vec<Finding> {
+/// Interfaces on which a querier may be heard.
+pub fn up(root: &Root) -> Vec<String> {
+    interfaces(root).into_iter().filter(|interface| interface.up).map(|interface| interface.name).collect()
+}
+
+pub fn look(root: &Root, snapshot: &Snapshot, ruleset: &Ruleset, listening: &Listening) -> Vec<Finding> {
     let all = interfaces(root);
     let mut findings = vec![usable(&all, snapshot)];
     let used: Vec<&Interface> = all
@@ -36,7 +42,7 @@ pub fn look(root: &Root, snapshot: &Snapshot, ruleset: &Ruleset) -> Vec<Finding>
     findings.extend(used.iter().map(|interface| stamps(interface)));
     findings.extend(routes(root, &used));
     findings.extend(reverse_path(root, &used));
-    findings.extend(used.iter().map(|interface| querier(root, &interface.name)));
+    findings.extend(used.iter().map(|interface| querier::look(root, &interface.name, listening)));
     findings.extend(bridges(root));
     let interface = used.first().map_or("eth0", |interface| interface.name.as_str());
     findings.push(filter::look(root, ruleset, interface));
@@ -172,21 +178,6 @@ fn routed(root: &Root) -> Vec<String> {
         is_up && (flags & POINT_TO_POINT != 0 || rows.iter().any(|(of, ..)| of == name))
     };
     root.names("sys/class/net").into_iter().filter(counts).collect()
-}
-
-/// `/proc/net/igmp` falls back to V1 or V2 while a querier of that version is heard; a V3 one leaves no trace there.
-fn querier(root: &Root, name: &str) -> Finding {
-    let text = root.text("proc/net/igmp").unwrap_or_default();
-    let line = text.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
-    match line.and_then(|line| line.split_whitespace().last()) {
-        Some(version @ ("V1" | "V2")) => {
-            Finding::ok("querier", format!("{name} heard a querier of IGMP {version} lately."))
-        }
-        _ => Finding::unknown(
-            "querier",
-            format!("Whether {name} hears an IGMP querier cannot be told; switches that snoop need one."),
-        ),
-    }
 }
 
 /// Bridges of this computer that hold multicast back because nobody asks for it.

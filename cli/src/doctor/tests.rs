@@ -74,7 +74,7 @@ impl Computer {
         let processes = processes::read(&root);
         let mut findings = services::pipewire(&root, &processes, snapshot);
         findings.extend(services::clock(&root, &processes, snapshot));
-        findings.extend(network::look(&root, snapshot, &self.1.borrow()));
+        findings.extend(network::look(&root, snapshot, &self.1.borrow(), &Listening::Not));
         findings.extend(ports::look(&root, &processes));
         findings.extend(machine::look(&root, &processes));
         let odd = findings.into_iter().filter(|finding| finding.verdict != "ok");

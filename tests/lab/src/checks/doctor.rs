@@ -133,6 +133,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let bare = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"];
     patient.expect("a user without rights", &healthy, "firewall unknown", &bare)?;
     said.push("firewall unknown");
+    patient.hears_a_querier()?;
     // Limits that are those of whoever asks.
     if healthy.contains("memory warning") {
         not_made.push("memory warning");
@@ -175,7 +176,7 @@ struct Patient<'a> {
 
 impl Patient<'_> {
     fn look(&self, beside: &[&str]) -> anyhow::Result<Vec<Value>> {
-        doctor_beside(self.computer, self.products, beside)
+        doctor_beside(self.computer, self.products, beside, &[])
     }
 
     /// Waits until exactly `found` is not ok beside what is usual; answers that finding.
@@ -213,6 +214,36 @@ impl Patient<'_> {
         }
         self.computer.run("sh", ["-c", fault.mend])?;
         self.well(fault.mend, healthy)
+    }
+
+    /// A querier of IGMP 3 is heard by whoever listens, and one that ceased is not; nobody else can tell.
+    fn hears_a_querier(&self) -> anyhow::Result<()> {
+        let sh = |commands: &str| self.computer.run("sh", ["-c", commands]);
+        sh("ip link add eth1 type veth peer name eth2 && ip link add bridge type bridge mcast_snooping 1 \
+            mcast_igmp_version 3 mcast_querier 1 mcast_query_interval 100 mcast_startup_query_interval 100 && \
+            ip link set eth2 master bridge && ip link set eth2 up && ip link set bridge up && \
+            ip address add 10.79.0.1/24 dev eth1 && ip link set eth1 up")?;
+        let verdict = |beside: &[&str], options: &[&str]| -> anyhow::Result<Value> {
+            let found = doctor_beside(self.computer, self.products, beside, options)?;
+            let of_ours = |finding: &&Value| {
+                let text = finding["text"].as_str().unwrap_or_default();
+                finding["name"] == "querier" && text.contains("eth1 ")
+            };
+            Ok(found.iter().find(of_ours).context("a finding about eth1")?.clone())
+        };
+        let bare = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"];
+        let unasked = wait::until("eth1 to be looked at", SETTLED, || Ok(verdict(&[], &[]).ok()))?;
+        let refused = verdict(&bare, &["--listen", "10"])?;
+        let heard = verdict(&[], &["--listen", "10"])?;
+        let text = heard["text"].as_str().unwrap_or_default();
+        ensure!(heard["verdict"] == "ok" && text.contains("hears a querier of IGMP 3"), "{heard}");
+        sh("ip link set bridge type bridge mcast_querier 0")?;
+        let silent = verdict(&[], &["--listen", "3"])?;
+        sh("ip link del eth1; ip link del bridge")?;
+        for unknown in [unasked, refused, silent] {
+            ensure!(unknown["verdict"] == "unknown" && unknown["advice"] != "", "{unknown}");
+        }
+        Ok(())
     }
 
     fn well(&self, after: &str, healthy: &BTreeSet<String>) -> anyhow::Result<()> {
