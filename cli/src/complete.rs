@@ -20,6 +20,8 @@ const PATIENCE: Duration = Duration::from_millis(300);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Stream,
+    /// Of this computer, at an end of a route: others the agent does not tell of.
+    Node,
     Device,
     Clock,
     Interface,
@@ -27,17 +29,17 @@ enum Kind {
     Preset,
 }
 
-use Kind::{Clock, Device, Interface, Preset, Route, Stream};
+use Kind::{Clock, Device, Interface, Node, Preset, Route, Stream};
 
 /// Subcommands, the argument in them by its id, and what it names.
 const NAMED: &[(&[&str], &str, &[Kind])] = &[
     (&["show"], "name", &[Stream, Device, Clock, Interface]),
-    (&["why"], "name", &[Stream, Route]),
-    (&["why"], "sink", &[Stream]),
-    (&["connect"], "source", &[Stream]),
-    (&["connect"], "sink", &[Stream]),
-    (&["disconnect"], "route", &[Route, Stream]),
-    (&["disconnect"], "sink", &[Stream]),
+    (&["why"], "name", &[Stream, Node, Route]),
+    (&["why"], "sink", &[Stream, Node]),
+    (&["connect"], "source", &[Stream, Node]),
+    (&["connect"], "sink", &[Stream, Node]),
+    (&["disconnect"], "route", &[Route, Stream, Node]),
+    (&["disconnect"], "sink", &[Stream, Node]),
     (&["preset", "save"], "name", &[Preset]),
     (&["preset", "load"], "name", &[Preset]),
     (&["preset", "remove"], "name", &[Preset]),
@@ -133,6 +135,12 @@ fn names(snapshot: &Snapshot, kinds: &[Kind]) -> BTreeSet<String> {
     let of = |kind: &Kind| -> Vec<&String> {
         match kind {
             Stream => snapshot.streams.iter().map(|stream| &stream.alias).collect(),
+            Node => {
+                let is_ours =
+                    |node: &&String| !snapshot.streams.iter().any(|stream| stream.node_name == **node);
+                let ends = snapshot.routes.iter().flat_map(|route| [&route.source, &route.sink]);
+                ends.filter(is_ours).collect()
+            }
             Device => snapshot.devices.iter().map(|device| &device.alias).collect(),
             Clock => snapshot.clocks.iter().map(|clock| &clock.id).collect(),
             Interface => snapshot.interfaces.iter().map(|interface| &interface.name).collect(),
@@ -147,7 +155,7 @@ fn names(snapshot: &Snapshot, kinds: &[Kind]) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wireloom_dbus::StreamInfo;
+    use wireloom_dbus::{RouteInfo, StreamInfo};
 
     fn command() -> Command {
         let mut command = crate::Arguments::command();
@@ -159,15 +167,15 @@ mod tests {
     fn a_word_is_known_by_those_before_it() {
         let command = command();
         for (line, found) in [
-            ("why |", Some((&[Stream, Route][..], ""))),
-            ("why Drums |", Some((&[Stream], ""))),
+            ("why |", Some((&[Stream, Node, Route][..], ""))),
+            ("why Drums |", Some((&[Stream, Node], ""))),
             ("why Drums Monitor |", None),
-            ("--json --no-color why St", Some((&[Stream, Route], ""))),
+            ("--json --no-color why St", Some((&[Stream, Node, Route], ""))),
             ("show --statistics |", Some((&[Stream, Device, Clock, Interface], ""))),
             ("show --st", None),
-            ("connect --wait 10 |", Some((&[Stream], ""))),
+            ("connect --wait 10 |", Some((&[Stream, Node], ""))),
             ("connect --wait |", None),
-            ("connect --map 1:2 show |", Some((&[Stream], ""))),
+            ("connect --map 1:2 show |", Some((&[Stream, Node], ""))),
             ("stream |", None),
             ("stream remove |", Some((&[Stream], ""))),
             ("stream rename Drums |", None),
@@ -201,9 +209,16 @@ mod tests {
 
     #[test]
     fn names_come_in_order_and_whole() {
-        let stream = |alias: &str| StreamInfo { alias: alias.into(), ..StreamInfo::default() };
+        let stream = |alias: &str| StreamInfo {
+            alias: alias.into(),
+            node_name: format!("wireloom.{alias}.tx"),
+            ..StreamInfo::default()
+        };
         let streams = ["Stage box", "Drums", "two\nlines", "", "Drums"].map(stream).to_vec();
-        let snapshot = Snapshot { streams, ..Snapshot::default() };
+        let route =
+            RouteInfo { source: "wireloom.Drums.tx".into(), sink: "ardour".into(), ..RouteInfo::default() };
+        let snapshot = Snapshot { streams, routes: vec![route], ..Snapshot::default() };
+        assert_eq!(names(&snapshot, &[Node]).into_iter().collect::<Vec<_>>(), ["ardour"]);
         assert_eq!(names(&snapshot, &[Stream]).into_iter().collect::<Vec<_>>(), ["Drums", "Stage box"]);
     }
 }

@@ -59,6 +59,13 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         let names = listed["streams"].as_array().into_iter().flatten().map(|stream| &stream["name"]);
         Ok(names.into_iter().any(|name| name == STREAM).then_some(()))
     })?;
+    let offered = |command: &str, name: &str| {
+        wait::until(&format!("{name} offered to {command}"), SOON, || {
+            let names = computer.run(products.program("wireloom"), ["complete", "--", command, ""])?;
+            Ok(names.lines().any(|line| line == name).then_some(()))
+        })
+    };
+    offered("connect", STREAM)?;
 
     let mut asked = false;
     let mut exact = None;
@@ -96,6 +103,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     process.says("ready", SOON)?;
     let recorder = graph.recorder(products, APPLICATION, 2)?;
     wait_for_links(&mut graph, 2)?;
+    offered("disconnect", APPLICATION)?;
     wireloom(&computer, products, &["disconnect", STREAM, APPLICATION, "--json"])?;
     wait_for_links(&mut graph, 0)?;
     wait_for_routes(&computer, products, 0)?;
