@@ -197,12 +197,6 @@ pub const CHECKS: &[Check] = &[
         run: learned::run,
     },
     Check {
-        name: "rtp-modules",
-        about: "PipeWire's own rtp-sink is heard, its rtp-source hears us",
-        needs: Needs::Machine,
-        run: rtp_modules::run,
-    },
-    Check {
         name: "ipv6",
         about: "a stream of IPv6 is announced, heard and sent exactly; one that cannot be heard is refused in words",
         needs: Needs::Machine,
@@ -396,13 +390,21 @@ pub const CHECKS: &[Check] = &[
     },
 ];
 
-/// Checks of a full run only: what they need takes long to build.
-pub const FULL: &[Check] = &[Check {
-    name: "helvum",
-    about: "Helvum's window starts and stops the sound of the network",
-    needs: Needs::Machine,
-    run: patchbays::helvum,
-}];
+/// Checks of a full run only: what they need takes long to build, or the peer is not always able to play.
+pub const FULL: &[Check] = &[
+    Check {
+        name: "helvum",
+        about: "Helvum's window starts and stops the sound of the network",
+        needs: Needs::Machine,
+        run: patchbays::helvum,
+    },
+    Check {
+        name: "rtp-modules",
+        about: "PipeWire's own rtp-sink is heard, its rtp-source hears us",
+        needs: Needs::Machine,
+        run: rtp_modules::run,
+    },
+];
 
 /// Helvum as `cargo install` leaves it, below the folder of tools; version included.
 pub const HELVUM: &str = "helvum-0.4.99/bin/helvum";
