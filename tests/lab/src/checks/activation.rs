@@ -1,3 +1,5 @@
+//! The session bus starts the agent, and of two logins one acts.
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 

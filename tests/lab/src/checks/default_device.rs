@@ -1,3 +1,5 @@
+//! Which device of the desktop session managers choose by themselves: never one of the network.
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};

@@ -1,3 +1,5 @@
+//! qpwgraph with an exclusive patchbay, which removes the links that its file does not have.
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail, ensure};

@@ -1,3 +1,5 @@
+//! PipeWire's own RTP modules as peers: `rtp-sink` to us, we to `rtp-source` or the module for SAP.
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
