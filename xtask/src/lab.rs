@@ -31,16 +31,21 @@ pub enum Depth {
 /// Runs the checks with these names, or all. Errors: one failed, or there is none of that name.
 pub fn run(names: &[String], depth: Depth) -> anyhow::Result<()> {
     let chosen = choose(names)?;
-    let full = chosen.iter().any(|check| FULL.iter().any(|full| full.name == check.name));
-    setup::run(if full { Use::Everything } else { Use::Test })?;
+    let needs_helvum = chosen.iter().any(|check| needs_helvum(check));
+    setup::run(if needs_helvum { Use::Everything } else { Use::Test })?;
     let mut steps = Steps::new();
     ask_permission()?;
     let products = products::build(&mut steps)?;
-    if full {
+    if needs_helvum {
         tools::helvum(&mut steps, &products);
     }
     run_checks(&mut steps, &chosen, &products, depth);
     steps.finish()
+}
+
+/// Whether a check needs Helvum built first.
+pub fn needs_helvum(check: &Check) -> bool {
+    check.name == "helvum"
 }
 
 /// Runs the checks with these names, or what the next Debian release could break, with its PipeWire. Errors: something

@@ -44,9 +44,9 @@ pub fn run(full: bool) -> anyhow::Result<()> {
                 let depth = if full { Depth::Thorough } else { Depth::Usual };
                 lab::run_checks(&mut steps, &CHECKS.iter().collect::<Vec<_>>(), &products, depth);
                 if full {
-                    if tools::helvum(&mut steps, &products) {
-                        lab::run_checks(&mut steps, &FULL.iter().collect::<Vec<_>>(), &products, depth);
-                    }
+                    let has_helvum = tools::helvum(&mut steps, &products);
+                    let able = FULL.iter().filter(|check| has_helvum || !lab::needs_helvum(check));
+                    lab::run_checks(&mut steps, &able.collect::<Vec<_>>(), &products, depth);
                     matrix::run(&mut steps, &products, &matrix::checks());
                 }
             }
