@@ -109,26 +109,37 @@ fn run_side_by_side(
         }
         arguments
     };
-    let runs: Vec<Vec<&OsStr>> = checks.iter().map(|check| arguments(check)).collect();
-    let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
+    let mut left: Vec<&Check> = checks.to_vec();
+    let mut at_once = at_once;
     let mut interrupted = false;
-    let run = || {
-        isolation::run_several(root, &runs, at_once, |number, progress| match progress {
-            Progress::Started => {
-                begun.insert(number, steps.begin(&step(checks[number])));
-            }
-            Progress::Ended(ending) => {
-                interrupted |= matches!(ending, Ok(Ending::Interrupted { .. }));
-                if let Some(begun) = begun.remove(&number) {
-                    steps.end(begun, outcome(ending));
+    while !left.is_empty() && !interrupted {
+        let runs: Vec<Vec<&OsStr>> = left.iter().map(|check| arguments(check)).collect();
+        let mut begun: BTreeMap<usize, Begun> = BTreeMap::new();
+        let mut again = Vec::new();
+        let run = || {
+            isolation::run_several(root, &runs, at_once, |number, progress| match progress {
+                Progress::Started => {
+                    begun.insert(number, steps.begin(&step(left[number])));
                 }
+                Progress::Ended(ending) => {
+                    interrupted |= matches!(ending, Ok(Ending::Interrupted { .. }));
+                    let Some(begun) = begun.remove(&number) else { return };
+                    if interrupted {
+                        steps.end(begun, outcome(ending));
+                    } else if steps.end_or_try_again(begun, outcome(ending)) {
+                        again.push(left[number]);
+                    }
+                }
+            })
+        };
+        if let Err(error) = interruption::studio(run) {
+            for check in &left {
+                steps.step(&step(check), |_| Outcome::Failed(format!("{error:#}")));
             }
-        })
-    };
-    if let Err(error) = interruption::studio(run) {
-        for check in checks {
-            steps.step(&step(check), |_| Outcome::Failed(format!("{error:#}")));
+            return;
         }
+        // By itself: what ran beside it may be why it failed.
+        (left, at_once) = (again, 1);
     }
     if interrupted {
         std::process::exit(INTERRUPTED);

@@ -30,6 +30,10 @@ pub struct Steps {
     failed: Vec<String>,
     /// What could not be tried, and why.
     skipped: Vec<String>,
+    /// How many steps may still be tried again.
+    second_tries: usize,
+    /// What was tried again.
+    tried_again: Vec<String>,
     /// What is shown of those that run.
     shown: MultiProgress,
 }
@@ -46,6 +50,11 @@ impl Steps {
     /// No steps yet.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No steps yet, of which so many may be tried again when they fail ([`Steps::end_or_try_again`]).
+    pub fn with_second_tries(second_tries: usize) -> Self {
+        Self { second_tries, ..Self::default() }
     }
 
     /// Runs `command` as a step named `name`; returns whether it succeeded.
@@ -91,6 +100,26 @@ impl Steps {
         self.record(&begun.name, begun.start.elapsed(), outcome)
     }
 
+    /// Like [`Steps::end`], but a step that failed for the first time is printed and not counted while there are second
+    /// tries left; returns whether it must be run again. What needed one is named at the end of the run, too.
+    pub fn end_or_try_again(&mut self, begun: Begun, outcome: Outcome) -> bool {
+        match outcome {
+            Outcome::Failed(why) if self.second_tries > 0 && !self.tried_again.contains(&begun.name) => {
+                self.second_tries -= 1;
+                begun.bar.finish_and_clear();
+                self.shown.remove(&begun.bar);
+                let seconds = begun.start.elapsed().as_secs_f32();
+                self.shown.suspend(|| println!("{seconds:>7.1} s  AGAIN    {}\n{why}", begun.name));
+                self.tried_again.push(begun.name);
+                true
+            }
+            outcome => {
+                self.end(begun, outcome);
+                false
+            }
+        }
+    }
+
     /// Counts and prints a step that has already run elsewhere.
     pub fn record(&mut self, name: &str, took: Duration, outcome: Outcome) -> bool {
         let seconds = took.as_secs_f32();
@@ -123,6 +152,9 @@ impl Steps {
     pub fn finish(self) -> anyhow::Result<()> {
         for what in &self.skipped {
             println!("NOT TRIED: {what}");
+        }
+        for name in &self.tried_again {
+            println!("tried again: {name}");
         }
         for name in &self.failed {
             println!("failed: {name}");
@@ -189,6 +221,25 @@ mod tests {
         assert!(steps.end(third, Outcome::Passed(String::new())));
         assert!(!steps.end(first, Outcome::Failed("why".to_owned())));
         assert_eq!((steps.passed, &steps.failed[..]), (1, &["b".to_owned(), "a".to_owned()][..]));
+        assert!(steps.finish().is_err());
+    }
+
+    #[test]
+    fn a_failure_is_forgiven_once_and_not_more_often_than_is_allowed() {
+        let failed = || Outcome::Failed("why".to_owned());
+        let mut steps = Steps::with_second_tries(1);
+        let [first, second] = ["a", "b"].map(|name| steps.begin(name));
+        assert!(steps.end_or_try_again(first, failed()), "tried again");
+        assert!(!steps.end_or_try_again(second, failed()), "no second try is left");
+        let again = steps.begin("a");
+        assert!(!steps.end_or_try_again(again, Outcome::Passed(String::new())));
+        assert_eq!((steps.passed, &steps.failed[..]), (1, &["b".to_owned()][..]));
+
+        let mut steps = Steps::with_second_tries(2);
+        for again in [true, false] {
+            let begun = steps.begin("a");
+            assert_eq!(steps.end_or_try_again(begun, failed()), again, "never a third time");
+        }
         assert!(steps.finish().is_err());
     }
 

@@ -8,10 +8,14 @@ use crate::packages::Use;
 use crate::steps::{Outcome, Steps};
 use crate::{fuzzing, lab, licences, matrix, packaging, products, rules, setup, targets, tools};
 
+/// So many checks of the lab may fail once: they run in real time on machines that are shared, and whatever stalls one
+/// in ways that it does not know must not cost the verdict on all. What fails twice is broken.
+const SECOND_TRIES: usize = 2;
+
 /// Runs every check that exists. Errors: any of them failed.
 pub fn run(full: bool) -> anyhow::Result<()> {
     setup::run(if full { Use::Everything } else { Use::Test })?;
-    let mut steps = Steps::new();
+    let mut steps = Steps::with_second_tries(SECOND_TRIES);
     steps.command("format", &mut cargo(&["fmt", "--all", "--check"]));
     steps.require("fetch dependencies", cargo(&["fetch", "--locked", "--target"]).arg(host_target()?))?;
     steps.step("licences of all dependencies", |_| {

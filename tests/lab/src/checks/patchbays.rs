@@ -207,8 +207,9 @@ impl<'a> Scene<'a> {
     }
 }
 
-/// Frames until a joined stream is heard: it learns its offset from 200 packets.
-const LEAD_IN: u64 = 24_000;
+/// Frames until a joined stream is heard: it learns its offset from 200 packets, and GStreamer, which was just started,
+/// takes a while until it sends any.
+const LEAD_IN: u64 = 96_000;
 
 /// A patchbay with a window.
 struct Window<'a> {
