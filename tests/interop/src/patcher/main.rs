@@ -22,6 +22,11 @@ enum Arguments {
         #[arg(long)]
         linger: bool,
     },
+    /// Draws links in one breath that outlive the program; prints `error CODE TEXT` for each that may not be.
+    LinkAll {
+        /// Global ids of ports: of an output, of the input that it goes to, of the next output and so on.
+        ports: Vec<u32>,
+    },
     /// Destroys a global object; prints `error CODE TEXT` when it may not.
     Destroy {
         /// Its id.
@@ -56,6 +61,7 @@ enum Arguments {
 fn main() -> anyhow::Result<()> {
     match Arguments::parse() {
         Arguments::Link { output, input, linger } => native::link(output, input, linger),
+        Arguments::LinkAll { ports } => native::link_all(&ports),
         Arguments::Destroy { id, suspended: true, .. } => native::destroy_suspended(id),
         Arguments::Destroy { id, asked, .. } => native::destroy(&[id], asked),
         Arguments::DestroyBoth { first, second } => native::destroy(&[first, second], false),

@@ -112,6 +112,24 @@ pub fn link(output: u32, input: u32, linger: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Draws links that outlive the program, one right after the other. Errors: an output has no input.
+pub fn link_all(ports: &[u32]) -> anyhow::Result<()> {
+    let program = Program::new()?;
+    let _errors = say_errors(&program.core);
+    let (pairs, rest) = ports.as_chunks::<2>();
+    anyhow::ensure!(rest.is_empty(), "{} ports are no pairs", ports.len());
+    let mut links: Vec<Link> = Vec::new();
+    for [output, input] in pairs {
+        let props = properties! {
+            "link.output.port" => output.to_string(),
+            "link.input.port" => input.to_string(),
+            "object.linger" => "true",
+        };
+        links.push(program.core.create_object("link-factory", &props)?);
+    }
+    program.sync()
+}
+
 /// Prints `error CODE TEXT` when PipeWire answers that it does not do what was asked.
 fn say_errors(core: &CoreRc) -> pipewire::core::Listener {
     core.add_listener_local().error(|_, _, code, text| println!("error {code} {text}")).register()

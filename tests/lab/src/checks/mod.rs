@@ -240,7 +240,7 @@ pub const CHECKS: &[Check] = &[
     },
     Check {
         name: "many-links",
-        about: "64 links of one channel, wished at once, are one request to each input",
+        about: "64 links of one channel, wished or drawn at once, are one request to each input",
         needs: Needs::Time,
         run: many_links::run,
     },
