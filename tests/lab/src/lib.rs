@@ -17,6 +17,7 @@ mod compile;
 mod doctor;
 mod host;
 pub mod isolation;
+mod lag;
 mod oat_device;
 pub mod peers;
 mod pipewire;

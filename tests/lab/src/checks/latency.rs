@@ -6,12 +6,12 @@ use wireloom_clock_page::LineState;
 
 use crate::clock::Clock;
 use crate::host::Host;
+use crate::lag::lag;
 use crate::peers::RtpStream;
-use crate::peers::tshark::{self, RtpPayload};
+use crate::peers::tshark;
 use crate::pipewire::{PipeWire, PipeWireOptions};
 use crate::products::Products;
 use crate::scene;
-use crate::signal::PositionCode;
 use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
@@ -100,59 +100,9 @@ fn reported(graph: Option<&PipeWire<'_>>) -> anyhow::Result<i64> {
 /// By how many frames the second stream is later than the first. Waits until there is sound in both.
 fn latency(ear: &Host, [first, second]: &[RtpStream; 2]) -> anyhow::Result<i64> {
     wait::until("sound in both streams", SOON, || {
-        let packets = tshark::payloads(ear, first.port, PACKETS, SOON)?;
-        let of = |stream: &RtpStream| frames(&packets, stream);
-        let (first, code) = (of(first)?, first.code());
-        let Some(&reference) = first.first() else { return Ok(None) };
-        let lags = |frames: &[Frame]| -> Vec<i64> {
-            frames.iter().map(|frame| reference.lag(frame, &code)).collect()
-        };
-        ensure!(lags(&first).iter().all(|lag| *lag == 0), "the first stream itself moves");
-        let lags = lags(&of(second)?);
+        let port = first.port.to_string();
+        let packets = tshark::payloads(ear, &format!("udp port {port}"), &port, PACKETS, SOON)?;
         // Half of all packets are the second stream's; it may be silent where the machine stalled.
-        if lags.len() < PACKETS / 4 * 48 {
-            return Ok(None);
-        }
-        ensure!(lags.iter().all(|lag| *lag == lags[0]), "the latency moves from {} frames", lags[0]);
-        Ok(Some(lags[0]))
+        lag(&packets, [first, second], PACKETS / 4 * 48)
     })
-}
-
-/// A frame that is not silent.
-#[derive(Debug, Clone, Copy)]
-struct Frame {
-    /// RTP timestamp of it.
-    time: u32,
-    /// Its number in the signal.
-    number: u64,
-}
-
-impl Frame {
-    /// How many frames later `other` is sent than it was played, seen from this one.
-    fn lag(&self, other: &Self, code: &PositionCode) -> i64 {
-        let sent = i64::from(other.time.wrapping_sub(self.time).cast_signed());
-        sent - code.distance(self.number, other.number)
-    }
-}
-
-/// All frames of one stream that are not silent. Errors: one is not of the signal.
-fn frames(packets: &[RtpPayload], stream: &RtpStream) -> anyhow::Result<Vec<Frame>> {
-    let code = stream.code();
-    let mut frames = Vec::new();
-    for packet in packets.iter().filter(|packet| packet.address == stream.address) {
-        let samples = stream.recording(&packet.bytes);
-        for (at, ahead) in (0..samples.frames()).zip(0..) {
-            let time = packet.timestamp.wrapping_add(ahead);
-            let frame = samples.frame(at);
-            if frame.iter().all(|sample| *sample == 0.0) {
-                continue;
-            }
-            let numbers = frame.iter().enumerate().map(|(channel, sample)| code.frame(*sample, channel));
-            let numbers: Option<Vec<u64>> = numbers.collect();
-            let same = numbers.filter(|numbers| numbers.iter().all(|number| *number == numbers[0]));
-            let number = same.with_context(|| format!("{frame:?} is nowhere in the signal"))?[0];
-            frames.push(Frame { time, number });
-        }
-    }
-    Ok(frames)
 }

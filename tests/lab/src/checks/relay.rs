@@ -9,7 +9,11 @@ use wireloom_clock_page::LineState;
 
 use crate::agent::{self, Agent};
 use crate::clock::Clock;
+use crate::host::Host;
+use crate::lag::lag;
 use crate::oat_device::OatDevice;
+use crate::peers::RtpStream;
+use crate::peers::tshark;
 use crate::pipewire::PipeWireOptions;
 use crate::products::Products;
 use crate::scene;
@@ -20,6 +24,8 @@ use crate::wait::{self, SOON};
 const FRAMES: u64 = 240_000;
 /// How often a machine that stalls may disturb a run.
 const TRIES: usize = 8;
+/// Packets that are looked at before and behind this computer: half a second.
+const PACKETS: usize = 1000;
 /// Latency class: twenty milliseconds, because a shared machine stalls.
 const LATENCY: u64 = 960;
 const PPM: f64 = 80.0;
@@ -28,7 +34,7 @@ const SOURCE: &str = "Bass Synth — Out 1-8";
 const SINK: &str = "FOH : In 1-2";
 
 /// A device that sends eight channels at once is linked to an input of two: this computer receives the stream and sends
-/// what is linked, says so with the latency that it adds, and the input plays exactly that; a program here then takes
+/// what is linked, says so with the latency that it adds, which the packets before and behind it show too, and the input plays exactly that; a program here then takes
 /// the place of the device.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
@@ -65,8 +71,6 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     })?;
     ensure!(route["way"] == "relayed" && route["desired"] == true, "{route:#}");
     let added = route["relay_latency_ns"].as_u64().context("a latency")?;
-    // What a packet holds of two channels, besides the latency at which the eight are received.
-    ensure!(added > LATENCY * 1_000_000_000 / 48_000, "it adds {added} ns only");
     let links = computer.run("pw-cli", ["ls", "Link"])?;
     let marked = links.matches("wireloom.relay = \"true\"").count();
     ensure!(marked == 2, "{marked} of both links are said to be a relay: {links}");
@@ -75,6 +79,12 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         synth.process.log().contains(&format!("stream 1 to {}", computer.address())),
         "the device sends to somebody else: {}",
         synth.process.log()
+    );
+    let (lag, packet) = on_the_wire(&stage, &computer)?;
+    let said = (added * 48 + 500_000) / 1_000_000;
+    ensure!(
+        lag == LATENCY && said == lag + packet,
+        "it is said to add {said} frames; the sound leaves {lag} frames after it came, in packets of {packet}"
     );
 
     // One of the two links goes: the input takes whole streams, so the other goes on as it did.
@@ -108,8 +118,34 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     ))
 }
 
+/// How many frames later this computer sends to the group of the mixer what the device sends it, and frames of a packet
+/// there.
+fn on_the_wire(stage: &Host, computer: &Host) -> anyhow::Result<(u64, u64)> {
+    let heard = RtpStream { address: computer.address().into(), ..RtpStream::standard(1, 8) };
+    let media = format!(
+        "udp[4:2] > 200 and ((src host {} and dst host {1}) or (src host {1} and dst net 239.69.0.0/16))",
+        stage.address(),
+        computer.address()
+    );
+    let mut seen = BTreeMap::new();
+    let found = wait::until("sound before and behind this computer", SOON, || {
+        let packets = tshark::payloads(computer, &media, "1024-65535", PACKETS, SOON)?;
+        seen.clear();
+        for packet in &packets {
+            *seen.entry((packet.address, packet.bytes.len())).or_insert(0) += 1;
+        }
+        let Some(&(address, octets)) = seen.keys().find(|(address, _)| address.is_multicast()) else {
+            return Ok(None);
+        };
+        let sent = RtpStream { address, ..RtpStream::standard(1, 2) };
+        let Some(lag) = lag(&packets, [&heard, &sent], PACKETS / 4 * 48)? else { return Ok(None) };
+        Ok(Some((u64::try_from(lag)?, (octets / sent.frame_bytes()) as u64)))
+    });
+    found.with_context(|| format!("packets by destination and octets: {seen:?}"))
+}
+
 /// Whether the route of the input is in any state but receiving.
-fn mixer_stops(host: &crate::host::Host, products: &Products) -> anyhow::Result<bool> {
+fn mixer_stops(host: &Host, products: &Products) -> anyhow::Result<bool> {
     let answer = agent::ask(host, products, &["routes"])?;
     Ok(answer["routes"].as_array().into_iter().flatten().any(|route: &Value| route["state"] != "receiving"))
 }

@@ -47,7 +47,7 @@ impl Capture {
         let filter = format!("udp port {} and host {}", stream.port, stream.address);
         let of_family = if stream.address.is_ipv4() { IP_FIELDS } else { IPV6_FIELDS };
         let fields = [&FIELDS[..], &of_family].concat();
-        Ok(Self { process: start(host, &filter, stream.port, packets, &fields)? })
+        Ok(Self { process: start(host, &filter, &stream.port.to_string(), packets, &fields)? })
     }
 
     /// Waits for the end and returns the packets in the order in which they passed. What was captured twice, at the
@@ -70,16 +70,23 @@ pub struct RtpPayload {
     pub bytes: Vec<u8>,
 }
 
-/// Reads the next `packets` packets to this port, of whatever streams, in the order in which they pass.
-pub fn payloads(host: &Host, port: u16, packets: usize, limit: Duration) -> anyhow::Result<Vec<RtpPayload>> {
+/// Reads the next `packets` packets that pass `filter`, of whatever streams, in the order in which they pass; `ports`
+/// are those of RTP, one or a range like `5004-5010`.
+pub fn payloads(
+    host: &Host,
+    filter: &str,
+    ports: &str,
+    packets: usize,
+    limit: Duration,
+) -> anyhow::Result<Vec<RtpPayload>> {
     let fields = ["ip.dst", "rtp.timestamp", "rtp.payload"];
-    let process = start(host, &format!("udp port {port}"), port, packets, &fields)?;
+    let process = start(host, filter, ports, packets, &fields)?;
     finish(process, limit, fields.len(), parse_payload)
 }
 
 /// Returns when packets are being captured; it ends by itself after `packets` of them.
-fn start(host: &Host, filter: &str, port: u16, packets: usize, fields: &[&str]) -> anyhow::Result<Process> {
-    let decode = format!("udp.port=={port},rtp");
+fn start(host: &Host, filter: &str, ports: &str, packets: usize, fields: &[&str]) -> anyhow::Result<Process> {
+    let decode = format!("udp.port=={ports},rtp");
     let count = packets.to_string();
     let fixed =
         ["-i", "eth0", "-l", "-f", filter, "-d", &decode, "-c", &count, "-T", "fields", "-E", "separator=;"];
