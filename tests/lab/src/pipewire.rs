@@ -22,6 +22,8 @@ pub const SOUND_CARD: &str = "sound-card";
 /// How a private PipeWire daemon differs from the lab's usual one.
 #[derive(Debug, Clone)]
 pub struct PipeWireOptions {
+    /// Frames a second.
+    pub rate: u32,
     /// Frames in a cycle when nobody asks for another number.
     pub quantum: u32,
     /// Folders with modules that are looked into before the system's.
@@ -44,6 +46,7 @@ pub struct PipeWireOptions {
 impl Default for PipeWireOptions {
     fn default() -> Self {
         Self {
+            rate: 48_000,
             quantum: 256,
             module_folders: Vec::new(),
             modules: Vec::new(),
@@ -295,14 +298,14 @@ impl<'a> PipeWire<'a> {
 
 impl PipeWireOptions {
     fn configuration(&self) -> String {
-        let quantum = self.quantum;
+        let Self { rate, quantum, .. } = self;
         let mut text = format!(
             r#"context.properties = {{
     core.daemon = true
     core.name = pipewire-0
     log.level = 2
     mem.warn-mlock = false
-    default.clock.rate = 48000
+    default.clock.rate = {rate}
     default.clock.quantum = {quantum}
     default.clock.min-quantum = 32
     default.clock.max-quantum = 8192

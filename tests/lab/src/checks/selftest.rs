@@ -16,9 +16,17 @@ const TRIES: usize = 6;
 const STALL: std::time::Duration = std::time::Duration::from_millis(16);
 /// Frames in a cycle that the test asks for.
 const QUANTUM: u64 = 512;
+/// Frames of a packet of two channels.
+const PACKET: u64 = 48;
+/// Every so manieth packet is lost where some are, told by its RTP sequence number.
+const LOST_EVERY: u64 = 512;
+/// Its stream, and those packets of it: the number begins 16 bits after the header of UDP.
+const LOSS: &str = "add table inet lab; add chain inet lab in { type filter hook input priority 0; policy accept; }; \
+                    add rule inet lab in ip daddr 239.255.77.77 udp dport 5018 @th,80,16 & 0x01ff == 7 drop";
 
-/// `wireloom selftest` hears every sample by loopback and by the network interface, says how late, and says what is
-/// wrong when the module is not there.
+/// `wireloom selftest` hears every sample by loopback and by the network interface, also at twice the rate, and says
+/// how late; where packets are lost it says how many frames, and which was the first; and it says what is wrong when
+/// the graph has another rate, or nothing can be reached.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
     let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), PipeWireOptions::default())?;
@@ -27,8 +35,13 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         ("loopback", &["--channels=2", "--duration=2", "--quantum=512"][..]),
         ("eth0", &["--channels=8", "--duration=2", "--quantum=512", "--interface=eth0"]),
     ] {
-        remarks.push(clean(&computer, products, way, arguments)?);
+        remarks.push(clean(&computer, products, way, arguments, 48_000)?);
     }
+    computer.run("nft", [LOSS])?;
+    remarks.push(lossy(&computer, products)?);
+    computer.run("nft", ["delete table inet lab"])?;
+    clean(&computer, products, "loopback", &["--duration=1", "--quantum=512"], 48_000)
+        .context("after the loss")?;
     // Nothing of the test stays.
     for id in ["wireloom.selftest.rx", "wireloom.selftest.tx"] {
         crate::wait::until(&format!("the end of {id}"), crate::wait::SOON, || {
@@ -39,11 +52,25 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (status, document, said) = selftest(&computer, products, &["--duration=1"])?;
     ensure!(status == Some(1) && document.is_null(), "{status:?}: {document}");
     ensure!(said.contains("PipeWire cannot be reached"), "it said {said}");
+
+    let options = PipeWireOptions { rate: 96_000, ..PipeWireOptions::default() };
+    let _graph = scene::start_module(&computer, products, &BTreeMap::new(), options)?;
+    let arguments = ["--channels=2", "--duration=2", "--quantum=512", "--rate=96000"];
+    remarks.push(clean(&computer, products, "loopback at 96 kHz", &arguments, 96_000)?);
+    let (status, document, said) = selftest(&computer, products, &["--duration=1"])?;
+    ensure!(status == Some(1), "48 kHz in a graph of 96 kHz: {status:?}: {document}");
+    ensure!(said.contains("nothing of the signal is heard"), "it said {said}");
     Ok(remarks.join(", "))
 }
 
-/// Runs until the machine lets one pass.
-fn clean(computer: &Host, products: &Products, way: &str, arguments: &[&str]) -> anyhow::Result<String> {
+/// Runs until the machine lets one pass of a second at least.
+fn clean(
+    computer: &Host,
+    products: &Products,
+    way: &str,
+    arguments: &[&str],
+    rate: u64,
+) -> anyhow::Result<String> {
     for _ in 0..TRIES {
         let timer = BareTimer::start()?;
         let (status, document, said) = selftest(computer, products, arguments)?;
@@ -51,7 +78,7 @@ fn clean(computer: &Host, products: &Products, way: &str, arguments: &[&str]) ->
             |key: &str| document[key].as_u64().with_context(|| format!("{key} of {document}; {said}"));
         let (frames, latency) = (number("frames")?, number("latency_frames")?);
         let bad = number("lost")? + number("wrong")?;
-        ensure!(frames >= 96_000, "{document}");
+        ensure!(frames >= rate && number("rate_hz")? == rate, "{document}");
         ensure!((bad == 0) == (status == Some(0)), "{status:?} of {document}");
         ensure!((bad == 0) == document["first_bad"].is_null(), "{document}");
         // The graph does as it was asked, and the latency is three cycles.
@@ -62,6 +89,35 @@ fn clean(computer: &Host, products: &Products, way: &str, arguments: &[&str]) ->
         ensure!(timer.worst() > STALL, "a run that nothing disturbed: {document}");
     }
     bail!("the machine disturbed all of {TRIES} runs; there is nothing to judge by")
+}
+
+/// Runs where packets are lost, until the machine adds nothing to that.
+fn lossy(computer: &Host, products: &Products) -> anyhow::Result<String> {
+    for _ in 0..TRIES {
+        let timer = BareTimer::start()?;
+        let arguments = ["--channels=2", "--duration=2", "--quantum=512"];
+        let (status, document, said) = selftest(computer, products, &arguments)?;
+        let number = |value: &Value| value.as_u64().with_context(|| format!("{document}; {said}"));
+        let (frames, lost, wrong) =
+            (number(&document["frames"])?, number(&document["lost"])?, number(&document["wrong"])?);
+        let (first, channel) =
+            (number(&document["first_bad"]["frame"])?, number(&document["first_bad"]["channel"])?);
+        ensure!(status == Some(1), "{status:?} of {document}");
+        let says = format!(
+            "the first bad sample is in frame {first} of channel {}; {lost} frames were silent, {wrong} wrong",
+            channel + 1
+        );
+        ensure!(said.contains(&says), "{document}, but it said {said}");
+        // One packet of each stretch is lost, and it is silence in every channel.
+        let stretch = LOST_EVERY * PACKET;
+        let stretches = frames / stretch..=frames.div_ceil(stretch);
+        let expected = stretches.start() * PACKET..=stretches.end() * PACKET;
+        if expected.contains(&lost) && wrong == 0 && channel == 0 && first < stretch {
+            return Ok(format!("{lost} frames lost of {frames}, the first is number {first}"));
+        }
+        ensure!(timer.worst() > STALL, "a run that nothing else disturbed: {document}");
+    }
+    bail!("the machine disturbed all of {TRIES} runs with loss; there is nothing to judge by")
 }
 
 fn selftest(
