@@ -75,28 +75,53 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         let session = format!("o=- {} 1 ", name.len() + 100);
         Ok(description.replace("o=- 1 1 ", &session).replace(NAME, name).replace(from, to))
     };
-    let described: [(&str, &str, &str, &[&str]); 4] = [
-        ("Other type", "98", "99", &["payload warning"]),
-        ("Other packets", "a=ptime:1\r\n", "a=ptime:0.25\r\n", &["packet-time warning"]),
-        ("Other domain of PTP", ":0\r\na=mediaclk", ":7\r\na=mediaclk", &["clock warning"]),
-        ("Other offset in time", "direct=0", "direct=9600", &["deadline failed", "samples unknown"]),
+    // Of each, what is put for what in the description, what is not ok then, and words of the first sentence.
+    let leader = format!("{}:0\r\na=mediaclk", line.leader);
+    let other_leader = "00-00-5E-FF-FE-00-53-FE:0\r\na=mediaclk";
+    let late = &["deadline failed", "samples unknown"][..];
+    let described: [(&str, &str, &str, &[&str], &str); 7] = [
+        ("Other type", "98", "99", &["payload warning"], "payload type 98, described is 99"),
+        (
+            "Other source",
+            "a=mediaclk",
+            "a=ssrc:7 cname:x\r\na=mediaclk",
+            &["payload warning"],
+            "described is 00000007",
+        ),
+        ("Other packets", "a=ptime:1\r\n", "a=ptime:0.25\r\n", &["packet-time warning"], "described are 12"),
+        (
+            "Other domain of PTP",
+            ":0\r\na=mediaclk",
+            ":7\r\na=mediaclk",
+            &["clock warning"],
+            "another PTP domain",
+        ),
+        ("Other grandmaster", &leader, other_leader, &["clock warning"], "Another grandmaster"),
+        ("Other offset in time", "direct=0", "direct=9600", late, "after they are due"),
+        // Two seconds, modulo 2^32.
+        ("Stamped for much later", "direct=0", "direct=4294871296", late, "too far in the future"),
     ];
-    for (name, from, to, expected) in described {
-        scene.described(name, &other(name, from, to)?, expected)?;
+    for (name, from, to, expected, said) in described {
+        scene.described(name, &other(name, from, to)?, expected, said)?;
     }
     let name = "Another stream that is silent";
     let address = (stream.address.to_string(), silent.address.to_string());
-    scene.described(name, &other(name, &address.0, &address.1)?, &["samples failed"])?;
+    scene.described(name, &other(name, &address.0, &address.1)?, &["samples failed"], "zero")?;
 
     let noise = RtpStream::standard(3, 2);
     let _noise = gstreamer::noise(&stranger, &noise)?;
     let text = other("Noise instead of RTP", &address.0, &noise.address.to_string())?;
-    scene.described("Noise instead of RTP", &text, &[&["payload failed"], &NO_PACKETS[1..]].concat())?;
+    scene.described(
+        "Noise instead of RTP",
+        &text,
+        &[&["payload failed"], &NO_PACKETS[1..]].concat(),
+        "no RTP",
+    )?;
 
     let _occupier = gstreamer::occupier(&computer, 6004)?;
     let text = other("Its port is taken here", "m=audio 5004", "m=audio 6004")?;
     let taken = [&["joined failed", "packets unknown"], &NO_PACKETS[..]].concat();
-    scene.described("Its port is taken here", &text, &taken)?;
+    scene.described("Its port is taken here", &text, &taken, "port")?;
 
     // What cannot be read is announced all the same.
     let broken = other("Nothing that we can play", "L24/48000/2", "opus/48000/2")?;
@@ -144,22 +169,32 @@ impl Scene<'_> {
         Ok(recorder)
     }
 
-    /// Adds a description by hand, listens to it, and expects this.
-    fn described(&mut self, name: &str, description: &str, expected: &[&str]) -> anyhow::Result<()> {
+    /// Adds a description by hand, listens to it, and expects this, the first of it `said` in these words.
+    fn described(
+        &mut self,
+        name: &str,
+        description: &str,
+        expected: &[&str],
+        said: &str,
+    ) -> anyhow::Result<()> {
         let file = self.computer.directory().join("added.sdp");
         std::fs::write(&file, description)?;
         let wireloom = self.products.program("wireloom");
         let file = file.to_string_lossy().into_owned();
         self.computer.run(&wireloom, ["stream", "add-sdp", &file])?;
         let recorder = self.listen(name)?;
-        self.expect(name, expected)?;
+        let found = self.expect(name, expected)?;
+        let checks = found["stream"]["checks"].as_array().into_iter().flatten();
+        let first = checks.into_iter().find(|check| check["verdict"] != "ok");
+        let text = first.and_then(|check| check["text"].as_str()).unwrap_or_default();
+        ensure!(text.contains(said), "{name}: {text:?} does not say {said:?}");
         drop(recorder);
         self.computer.run(&wireloom, ["stream", "remove", name])?;
         Ok(())
     }
 
     /// Waits until what is not ok of `name` is exactly this; the exit status says whether anything fails.
-    fn expect(&mut self, name: &str, expected: &[&str]) -> anyhow::Result<()> {
+    fn expect(&mut self, name: &str, expected: &[&str]) -> anyhow::Result<Value> {
         let mut last = Vec::new();
         let found = wait::until(&format!("{expected:?} of {name}"), SETTLED, || {
             self.agent.process.is_alive()?;
@@ -186,7 +221,7 @@ impl Scene<'_> {
         }
         let said = last.iter().find(|one| !one.ends_with("unknown"));
         self.faults.extend(said.filter(|said| !self.faults.contains(said)).cloned());
-        Ok(())
+        Ok(document)
     }
 }
 
