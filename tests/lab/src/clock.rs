@@ -16,6 +16,8 @@ pub struct Clock {
     process: Process,
     page: PathBuf,
     domain: u8,
+    /// When it was started, in nanoseconds of CLOCK_MONOTONIC_RAW.
+    started: i64,
 }
 
 impl Clock {
@@ -57,8 +59,9 @@ impl Clock {
         std::fs::write(&file, format!("domain = {domain}\ninterfaces = [ \"eth0\" ]\n{settings}"))?;
         let mut command = host.command(products.program("wireloom-clock"));
         command.arg("--config").arg(&file).arg("--state").arg(host.directory().join("clock-state.json"));
+        let started = raw_now();
         let process = host.start("wireloom-clock", command)?;
-        Ok(Self { process, page: host.file("/run/wireloom/clock"), domain })
+        Ok(Self { process, page: host.file("/run/wireloom/clock"), domain, started })
     }
 
     /// The page that it publishes.
@@ -66,9 +69,11 @@ impl Clock {
         Reader::open(&self.page).context("opening the clock page")
     }
 
-    /// Its line of the network's time, as it is now.
+    /// Its line of the network's time, as it is now. What a service left that was killed before it is not its.
     pub fn line(&self) -> anyhow::Result<Option<Line>> {
-        Ok(self.page()?.line(Source::PtpV2(self.domain)))
+        let page = self.page()?;
+        let is_its_own = page.heartbeat().is_some_and(|beat| beat >= self.started);
+        Ok(is_its_own.then(|| page.line(Source::PtpV2(self.domain))).flatten())
     }
 
     /// Waits until its line of the network's time is in `state`.

@@ -53,7 +53,8 @@ const WISHES: [(&str, &str); 4] =
 const CHANNELS: usize = 2;
 
 /// Two devices, the agent, PipeWire and the clock service lose power alone or all at once, some in the middle of a
-/// change of a route: every wish is honoured again, nothing is there twice, nothing leaks, and the sound flows.
+/// change of a route: every wish is honoured again, the clock locks, nothing is there twice, nothing leaks, and the
+/// sound flows.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let cycles = if studio.is_thorough() { THOROUGH_CYCLES } else { CYCLES };
     let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
@@ -244,6 +245,7 @@ impl Scene<'_> {
             Ok((exactly && self.links_are_right()?).then_some(()))
         });
         honoured.with_context(|| format!("routes: {last:#}"))?;
+        self.clock()?.wait_for(LineState::Locked, LOCK)?;
         let dump = self.graph()?.dump()?;
         let mut names: Vec<_> = dump
             .as_array()
@@ -267,7 +269,12 @@ impl Scene<'_> {
         self.synth.as_mut().context("the synth runs")?.process.is_alive()?;
         self.mixer.as_mut().context("the mixer runs")?.process.is_alive()?;
         self.agent.as_mut().context("the agent runs")?.is_alive()?;
+        self.clock()?.process().is_alive()?;
         self.graph.as_mut().context("PipeWire runs")?.daemon.is_alive()
+    }
+
+    fn clock(&mut self) -> anyhow::Result<&mut Clock> {
+        self.clock.as_mut().context("the clock service runs")
     }
 
     fn graph(&self) -> anyhow::Result<&PipeWire<'_>> {
@@ -296,7 +303,8 @@ impl Scene<'_> {
     fn measure(&mut self) -> anyhow::Result<()> {
         let agent = self.agent.as_ref().context("the agent runs")?;
         let daemon = &self.graph.as_ref().context("PipeWire runs")?.daemon;
-        for (name, process) in [("agent", agent), ("PipeWire", daemon)] {
+        let clock = &*self.clock.as_mut().context("the clock service runs")?.process();
+        for (name, process) in [("agent", agent), ("PipeWire", daemon), ("clock service", clock)] {
             let descriptors = std::fs::read_dir(format!("/proc/{}/fd", process.id()))?.count();
             let memory = process.resident()?;
             let first = *self.settled.entry(process.id()).or_insert((descriptors, memory));
