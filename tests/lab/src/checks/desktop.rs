@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -15,6 +15,8 @@ use crate::wait::{self, SOON};
 
 /// A sink that stands in for a sound card.
 const CARD: &str = "card";
+/// One that comes later, where nothing of ours is.
+const LATER: &str = "later";
 /// A session manager that has not done what it is to do after this is started again.
 const CHOOSES_WITHIN: Duration = Duration::from_secs(6);
 /// The network device that all nodes belong to.
@@ -25,8 +27,9 @@ const FRAMES: u64 = 48_000;
 /// With WirePlumber and the Pulse server: desktop nodes are ordinary devices with format and channels, an application
 /// of the desktop plays to one, a program that names another is linked to it, and none becomes the default although the
 /// card asks for nothing. A volume that is set changes no sample. Their Device object is no sound card, and a link
-/// between other devices is let be.
+/// between other devices is let be. Nobody warns of what they do not warn of without us.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
+    let usual = without_us(&studio.host("without")?, products).context("a desktop without our module")?;
     let computer = studio.host("computer")?;
     let stream = RtpStream::standard(1, 2);
     let mut heard = scene::receive_node(&stream, "Lab in", 480);
@@ -39,13 +42,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     receiver.show = Show::Desktop;
     let options = PipeWireOptions { sinks: vec![CARD.to_owned()], ..PipeWireOptions::default() };
     let mut graph = scene::start_module(&computer, products, &BTreeMap::new(), options)?;
-    let address = format!("--address={}", computer.bus_address());
-    let mut bus =
-        computer.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
-    wait::until("the session bus", SOON, || {
-        bus.is_alive()?;
-        Ok(computer.directory().join("bus").exists().then_some(()))
-    })?;
+    let _bus = start_bus(&computer)?;
     // The agent makes desktop nodes only where another device is, so the card comes first.
     let (mut manager, mut pulse) = start_desktop(&computer, "the card as the default sink", || {
         Ok(pactl(&computer, &["get-default-sink"])?.is_some_and(|default| default.trim() == CARD))
@@ -108,12 +105,17 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     ensure!(node.info["state"] != "running", "the receiver took part in the graph");
     let kept = graph.links()?.into_iter().any(|link| link["id"] == route["id"]);
     ensure!(kept, "the session manager took the link between other devices away");
-    for (program, log) in
-        [("WirePlumber", manager.log()), ("Pulse", pulse.log()), ("PipeWire", graph.daemon.log())]
-    {
-        let complaints = complaints(&log);
+    let logs = [("WirePlumber", manager.log()), ("Pulse", pulse.log()), ("PipeWire", graph.daemon.log())];
+    for ((program, log), usual) in logs.iter().zip(&usual) {
+        let complaints = complaints(log);
         ensure!(complaints.is_empty(), "{program} complains of our nodes:\n{}", complaints.join("\n"));
         ensure!(!log.contains("failed to activate"), "{program}: {log}");
+        let unusual: Vec<&str> = severe(log).filter(|line| !usual.contains(&kind(line))).collect();
+        let unusual = unusual.join("\n");
+        ensure!(
+            unusual.is_empty(),
+            "{program} says what it does not say without us:\n{unusual}\nbut {usual:#?}"
+        );
     }
     let default = pactl(&computer, &["get-default-sink"])?.unwrap_or_default();
     ensure!(default.trim() == CARD, "the default sink became {default}");
@@ -149,14 +151,91 @@ fn exact_at_any_volume(
     Ok(found.matched)
 }
 
+/// The kinds of warnings and errors of WirePlumber, Pulse and PipeWire where none of ours is: of a desktop with the same
+/// card, and a second one that comes later, which is played to, recorded and made quieter.
+fn without_us(host: &Host, products: &Products) -> anyhow::Result<[BTreeSet<String>; 3]> {
+    let options = PipeWireOptions { sinks: vec![CARD.to_owned()], ..PipeWireOptions::default() };
+    let mut graph = PipeWire::start(host, &options)?;
+    let _bus = start_bus(host)?;
+    let (mut manager, mut pulse) = start_desktop(host, "the card as the default sink", || {
+        Ok(pactl(host, &["get-default-sink"])?.is_some_and(|default| default.trim() == CARD))
+    })?;
+    let later = format!(
+        "{{ factory.name = support.null-audio-sink node.name = {LATER} media.class = Audio/Sink \
+         audio.position = [ FL FR ] object.linger = true }}"
+    );
+    host.run("timeout", ["20", "pw-cli", "create-node", "adapter", &later])?;
+    let node = graph.wait_for_node(LATER, 2, 2, SOON)?; // it can be recorded, too
+    wait::until("a second device", SOON, || {
+        Ok(pactl(host, &["list", "short", "sinks"])?.filter(|list| list.contains(LATER)).map(drop))
+    })?;
+    let device = format!("--device={LATER}");
+    let mut player = host.spawn("paplay", ["--raw", &device, "--rate=48000", "/dev/zero"])?;
+    wait::until("an application playing to it", SOON, || {
+        player.is_alive()?;
+        Ok(links(host).contains("paplay").then_some(()))
+    })?;
+    let file = host.directory().join("target.wav");
+    let mut recorder = host.spawn("pw-record", ["--target".as_ref(), LATER.as_ref(), file.as_os_str()])?;
+    wait::until("a program that names it being linked to it", SOON, || {
+        recorder.is_alive()?;
+        Ok(links(host).contains("pw-record").then_some(()))
+    })?;
+    recorder.interrupt()?;
+    drop(player);
+    host.run("pactl", ["set-sink-volume", LATER, "30%"])?;
+    let (_player, player) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
+    graph.link(&player, &node)?;
+    let mut recorder = graph.recorder(products, "recorder", 2)?;
+    graph.link(&node, &recorder.node)?;
+    recorder.record(FRAMES, |_| {})?;
+    recorder.finish()?;
+    manager.is_alive()?;
+    pulse.is_alive()?;
+    let kinds = |log: &str| severe(log).map(kind).collect();
+    Ok([kinds(&manager.log()), kinds(&pulse.log()), kinds(&graph.daemon.log())])
+}
+
+/// A session bus, until it is dropped.
+fn start_bus(host: &Host) -> anyhow::Result<Process> {
+    let address = format!("--address={}", host.bus_address());
+    let mut bus =
+        host.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
+    wait::until("the session bus", SOON, || {
+        bus.is_alive()?;
+        Ok(host.directory().join("bus").exists().then_some(()))
+    })?;
+    Ok(bus)
+}
+
 /// The warnings and errors of a log that name our nodes, and what WirePlumber calls critical, which names nobody.
 pub(super) fn complaints(log: &str) -> Vec<&str> {
-    let is_complaint = |line: &&str| {
+    let is_complaint = |line: &&str| line.trim_start().starts_with("C ") || line.contains("wireloom.");
+    severe(log).filter(is_complaint).collect()
+}
+
+/// The warnings and errors of a log.
+fn severe(log: &str) -> impl Iterator<Item = &str> {
+    let is_severe = |line: &&str| {
         let line = line.trim_start();
-        let is_severe = ["[W]", "[E]", "W ", "E "].iter().any(|level| line.starts_with(level));
-        line.starts_with("C ") || is_severe && line.contains("wireloom.")
+        ["[W]", "[E]", "W ", "E ", "C "].iter().any(|level| line.starts_with(level))
     };
-    log.lines().filter(is_complaint).collect()
+    log.lines().filter(is_severe)
+}
+
+/// A line of a log without what is another in every run: times, ids, addresses in memory.
+fn kind(line: &str) -> String {
+    let mut kind = String::new();
+    for word in line.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric()) {
+        let name = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
+        if name.starts_with(|letter: char| letter.is_ascii_digit()) {
+            kind.push('#');
+            kind.push_str(&word[name.len()..]);
+        } else {
+            kind.push_str(word);
+        }
+    }
+    kind
 }
 
 /// Starts WirePlumber and the Pulse server, until `is_so` what they are to do. WirePlumber 0.4 has been seen to start and
@@ -195,4 +274,21 @@ pub(super) fn pactl(host: &Host, arguments: &[&str]) -> anyhow::Result<Option<St
 
 fn links(host: &Host) -> String {
     host.run("pw-link", ["-l"]).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_warning_of_another_object_is_of_the_same_kind() {
+        let one = "W 22:50:01.123456 wp-node ../lib/wp/node.c:61:done: <WpNode:0x55ab12> 48 failed";
+        let same = "W 23:01:59.000001 wp-node ../lib/wp/node.c:61:done: <WpNode:0x7f0001> 7 failed";
+        let other = one.replace("48 failed", "48 vanished");
+        assert_eq!(kind(one), "W #:#:#.# wp-node ../lib/wp/node.c:#:done: <WpNode:#> # failed");
+        assert_eq!(kind(one), kind(same));
+        assert_ne!(kind(one), kind(&other));
+        assert_eq!(severe(&format!("I fine\n {one}\n[W][00001.5] x\nno\n")).count(), 2);
+        assert!(complaints(one).is_empty());
+    }
 }
