@@ -12,6 +12,7 @@ use crate::host::Host;
 use crate::oat_device::OatDevice;
 use crate::peers::RtpStream;
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
+use crate::process::Process;
 use crate::products::Products;
 use crate::scene;
 use crate::studio::Studio;
@@ -60,13 +61,20 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 
     let output = scene.node("Bass Synth — Out 1-2", |node| node.outputs.len() == 2)?;
     let input = scene.node("FOH : In 1-2", |node| node.inputs.len() == 2)?;
-    let played = scene.device_to_device(&output, &input)?;
+    let mut capture = scene.capture()?;
+    let played = scene.device_to_device(&output, &input, &capture)?;
     let beside = scene.program_beside(products, &output)?;
+    // That it saw none before says something only if it sees them now.
+    let arrived = wait::until("captured packets of what the program heard", SOON, || {
+        Ok(Some(packets(&capture)).filter(|count| *count >= RECORDED as usize / 48))
+    })?;
+    capture.interrupt()?;
     scene.unlink(&output, &input)?;
     let seen = scene.made_elsewhere(&leader, &output, &input)?;
     let sent = scene.program_to_device(products, &input)?;
     Ok(format!(
-        "{played} samples from device to device and no packet here; {beside} samples of the same output here; \
+        "{played} samples from device to device and no packet here; {beside} samples of the same output here, \
+         by {arrived} packets; \
          made elsewhere, a link after {:.1} s, gone after {:.1} s; {sent} samples of a program here to the device",
         seen.0.as_secs_f32(),
         seen.1.as_secs_f32()
@@ -93,21 +101,30 @@ impl Scene<'_> {
         })
     }
 
-    /// Draws the links and compares what the mixer plays; answers how many samples were right.
-    fn device_to_device(&mut self, output: &GraphNode, input: &GraphNode) -> anyhow::Result<u64> {
+    /// Captures the output's media packets to this computer.
+    fn capture(&self) -> anyhow::Result<Process> {
         let to_us = format!("udp[4:2] == 308 and dst host {}", self.computer.address());
         let arguments = ["-i", "eth0", "-l", "-f", &to_us, "-T", "fields", "-e", "frame.number"];
         let mut capture = self.computer.spawn("tshark", arguments)?;
         capture.says("Capturing on", SOON)?;
+        Ok(capture)
+    }
+
+    /// Draws the links and compares what the mixer plays; answers how many samples were right.
+    fn device_to_device(
+        &mut self,
+        output: &GraphNode,
+        input: &GraphNode,
+        capture: &Process,
+    ) -> anyhow::Result<u64> {
         self.graph.link(output, input)?;
         let samples = self.play_frames(FRAMES)?;
         let links = self.graph.links_between(output, input)?;
         ensure!(links == 2, "{links} links are in the graph, not two");
         let log = self.synth.process.log();
         ensure!(!log.contains(&format!("stream 1 to {}", self.computer.address())), "audio came here: {log}");
-        let packets = capture.log().lines().filter(|line| line.trim().parse::<u64>().is_ok()).count();
+        let packets = packets(capture);
         ensure!(packets == 0, "{packets} media packets reached this computer");
-        capture.interrupt()?;
         Ok(samples)
     }
 
@@ -176,4 +193,9 @@ impl Scene<'_> {
         let synth = &mut self.synth;
         Ok(self.mixer.play_exactly("In 1-2", frames, RUNS, || synth.process.is_alive())?.matched)
     }
+}
+
+/// How many packets were captured so far.
+fn packets(capture: &Process) -> usize {
+    capture.log().lines().filter(|line| line.trim().parse::<u64>().is_ok()).count()
 }
