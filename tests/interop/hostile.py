@@ -15,6 +15,10 @@ import sys
 import time
 import zlib
 
+sys.dont_write_bytecode = True  # it would be left among the sources
+
+import hostile_server  # noqa: E402
+
 SAP = ("239.255.255.255", 9875)
 EVENT, GENERAL = ("224.0.1.129", 319), ("224.0.1.129", 320)
 MDNS = ("224.0.0.251", 5353)
@@ -89,6 +93,7 @@ class Attack:
         self.dice = random.Random(f'{plan["seed"]} {attack["kind"]}')
         self.rate, self.sent, self.count = attack["rate"], 0, 0
         self.make = getattr(self, attack["kind"].replace("-", "_"))
+        self.trap = hostile_server.Trap(plan["own"], self.dice) if attack["kind"] == "servers" else None
 
     def to(self):
         return (self.attack["group"], 5004)
@@ -199,6 +204,23 @@ class Attack:
         ]
         good = struct.pack(">HHHHHH", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
         return MDNS, dice.choice([lambda: good, lambda: good, lambda: good, lambda: mutate(dice, good)])()
+
+    def servers(self):
+        """Names, properly, servers that are there and answer nonsense."""
+        services = self.trap.services()
+        self.count += 1
+        (service, text, port) = services[self.count % len(services)]
+        host = domain("trap-0bad", "local")
+        instance = domain(text, service, "_tcp", "local")
+        types = [domain(service, "_tcp", "local")]
+        if service == "_rtsp":
+            types.append(domain("_ravenna_session", "_sub", service, "_tcp", "local"))
+        records = [record(owner, 12, 4500, instance) for owner in types] + [
+            record(instance, 33, 4500, struct.pack(">HHH", 0, 0, port) + host),
+            record(instance, 16, 4500, b"\x05oat=1\x0cpath=/oat/v1"),
+            record(host, 1, 4500, socket.inet_aton(self.plan["own"])),
+        ]
+        return MDNS, struct.pack(">HHHHHH", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
 
     def ptp_garbage(self):
         """Truncated, mutated and unknown messages of ever new clocks; Announce, too, but never twice of one clock."""

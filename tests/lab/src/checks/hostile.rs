@@ -31,16 +31,43 @@ const MAY_GROW: u64 = 96 << 20;
 /// Nodes that the agent makes at most, as configured by default.
 const NODE_LIMIT: usize = 128;
 
+/// The input of a device that answers nonsense when it is asked what that plays.
+const TRAP: &str = "Trap : In";
+/// The answers of `tests/interop/hostile_server.py`.
+const NONSENSE: [&str; 18] = [
+    "http-garbage",
+    "http-stranger",
+    "http-headers",
+    "http-line",
+    "http-body",
+    "http-drip",
+    "http-short",
+    "http-again",
+    "rtsp-garbage",
+    "rtsp-stranger",
+    "rtsp-headers",
+    "rtsp-line",
+    "rtsp-body",
+    "rtsp-drip",
+    "rtsp-short",
+    "rtsp-again",
+    "rtsp-interleaved",
+    "rtsp-pushed",
+];
+/// All of them are given within this: the device is asked once a second, and left alone for a while.
+const SERVED: Duration = Duration::from_secs(60);
+
 const GOOD: &str = "Stage box";
 const SHARED: &str = "Shared desk";
 
 /// While an application records a stream, a second sender, garbage of every kind and floods come to the group of
 /// another one, descriptions lie, announcements are forged, mutated and deleted by strangers, PTP is mutated and sent
-/// in the leader's name, DNS-SD names what is not there. The recording is whole, everything lives and stays small, and
-/// every stream says what it suffers.
+/// in the leader's name, DNS-SD names what is not there, and servers of HTTP and RTSP that answer nonsense. The
+/// recording is whole, everything lives and stays small, and every stream says what it suffers.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
     let (villain, computer) = (studio.host("villain")?, studio.host("computer")?);
+    let trap = studio.host("trap")?;
     let mut clock = Clock::leader(&leader, products, 0, 100, PPM)?;
     clock.wait_for(LineState::Leader, SOON)?;
     let mut follower = Clock::follower(&computer, products, 0)?;
@@ -76,6 +103,9 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     says(ask, &good_id, "running", "")?;
     let before = Sizes::of(&graph, &agent, &mut follower)?;
 
+    // First, because of servers that DNS-SD names only so many are followed.
+    let mut servers = Attack::start(&trap, "servers", json!([{ "kind": "servers", "rate": 22 }]))?;
+    graph_node(&mut graph, TRAP)?;
     let lies = lies();
     let mut attacks: Vec<Value> = lies.iter().filter_map(|lie| lie.attack.clone()).collect();
     let texts: Vec<String> = lies.iter().map(|lie| lie.description(&villain)).collect();
@@ -110,6 +140,11 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     }
     let calm = scene::record_exactly(products, &mut graph, &node, &good, FRAMES, TRIES)?;
     attack.is_alive()?;
+    // Before the flood, in which DNS-SD is given a rest.
+    servers.serves(&NONSENSE, SERVED)?;
+    agent
+        .process
+        .says(&format!("OAT device at {}:8080 cannot be controlled any more", trap.address()), SERVED)?;
 
     let flood = Attack::start(
         &villain,
@@ -123,7 +158,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     )?;
     let flooded = scene::record_exactly(products, &mut graph, &node, &good, FRAMES, TRIES)?;
     let known = agent::ask(&computer, products, &["list"])?;
-    let sent = flood.stop()? + attack.stop()?;
+    let sent = flood.stop()? + attack.stop()? + servers.stop()?;
 
     agent.process.is_alive()?;
     graph.daemon.is_alive()?;
@@ -267,7 +302,8 @@ fn says(
 fn graph_node(graph: &mut PipeWire<'_>, name: &str) -> anyhow::Result<GraphNode> {
     wait::until(&format!("the node of {name}"), 3 * SOON, || {
         graph.daemon.is_alive()?;
-        Ok(graph.node_with("media.name", name)?.filter(|node| node.outputs.len() >= 2))
+        let node = graph.node_with("media.name", name)?;
+        Ok(node.filter(|node| node.outputs.len().max(node.inputs.len()) >= 2))
     })
 }
 

@@ -1,13 +1,14 @@
 //! A device that means harm: a Python program that shares no code with what it attacks.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::{Value, json};
 
 use crate::host::Host;
 use crate::process::Process;
-use crate::wait::SOON;
+use crate::wait::{self, SOON};
 
 /// An attack that goes on until it is stopped.
 #[derive(Debug)]
@@ -30,6 +31,19 @@ impl Attack {
     /// Errors: it gave up.
     pub fn is_alive(&mut self) -> anyhow::Result<()> {
         self.process.is_alive()
+    }
+
+    /// Waits until its servers have answered in all these ways at least once. Errors: it gave up.
+    pub fn serves(&mut self, ways: &[&str], limit: Duration) -> anyhow::Result<()> {
+        let mut missing = Vec::new();
+        let found = wait::until("an answer of each kind", limit, || {
+            self.process.is_alive()?;
+            let log = self.process.log();
+            let is_served = |way: &&&str| log.lines().any(|line| line.strip_prefix("served ") == Some(**way));
+            missing = ways.iter().filter(|way| !is_served(way)).collect();
+            Ok(missing.is_empty().then_some(()))
+        });
+        found.with_context(|| format!("not yet: {missing:?}"))
     }
 
     /// Ends it. Returns how many datagrams it sent; errors: it sent none of some kind.
