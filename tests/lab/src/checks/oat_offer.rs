@@ -93,19 +93,24 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     ensure!(receivers(&computer, products)?.len() == 1, "somebody is sent to who never asked");
 
     // Whoever vanishes is sent to until the lease ends, and no longer.
-    mixer.process.kill()?;
-    synth.process.is_alive()?;
-    wait::until("the end of the lease", Duration::from_secs(90), || {
-        agent.process.is_alive()?;
-        Ok(receivers(&computer, products)?.is_empty().then_some(()))
-    })?;
     let to_desk = format!("udp[4:2] == 308 and dst host {}", desk.address());
     let arguments = ["-i", "eth0", "-l", "-f", &to_desk, "-T", "fields", "-e", "frame.number"];
     let mut capture = computer.spawn("tshark", arguments)?;
     capture.says("Capturing on", SOON)?;
+    let packets = || capture.log().lines().filter(|line| line.trim().parse::<u64>().is_ok()).count();
+    mixer.process.kill()?;
+    synth.process.is_alive()?;
+    let at_death = packets();
+    wait::until("packets to who has vanished", SOON, || Ok((packets() > at_death + 1000).then_some(())))?;
+    wait::until("the end of the lease", Duration::from_secs(90), || {
+        agent.process.is_alive()?;
+        Ok(receivers(&computer, products)?.is_empty().then_some(()))
+    })?;
+    std::thread::sleep(Duration::from_secs(1)); // what left before is written by then
+    let before = packets();
     std::thread::sleep(Duration::from_secs(2)); // what must not come has this long to come
-    let packets = capture.log().lines().filter(|line| line.trim().parse::<u64>().is_ok()).count();
-    ensure!(packets == 0, "{packets} packets left after the end of the lease");
+    let left = packets() - before;
+    ensure!(left == 0, "{left} packets left after the end of the lease");
     Ok(format!(
         "{exact} samples, {beside} while another device came and went, {away} while no agent ran for 25 s; {questions} \
          forged questions, {answers} answers"
