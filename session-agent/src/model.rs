@@ -6,6 +6,7 @@ mod clock;
 mod describe;
 mod device;
 mod device_keys;
+mod entry;
 mod facts;
 mod graph;
 mod heard;
@@ -35,10 +36,11 @@ use std::sync::Arc;
 use wireloom_sdp::{SapAnnouncer, SapListener, StreamId};
 use wireloom_units::Nanos;
 
+use entry::Entry;
 pub use facts::{ClockFacts, InterfaceFacts};
 pub use graph::{GraphEvent, GraphOp};
 pub use identity::stable_id;
-use known::{Entry, Known};
+use known::Known;
 pub use lives::DropInState;
 pub use routes::{GraphObject, LinkOp};
 

@@ -62,29 +62,37 @@ impl Known {
         let name = if device.is_empty() { &self.address } else { device };
         wireloom_sdp::for_display(name)
     }
+
+    /// What people call it when the user calls it `alias`, which may be empty.
+    pub fn called<'a>(&'a self, alias: &'a str) -> &'a str {
+        if alias.is_empty() { &self.name } else { alias }
+    }
+
+    /// What patchbays call its node: the user's `alias`, or "Device — Stream".
+    pub fn description(&self, alias: &str, device_alias: Option<&str>) -> String {
+        if !alias.is_empty() {
+            return alias.to_owned();
+        }
+        let (device, part) = self.parts();
+        let device = device_alias.unwrap_or(device);
+        let text = if device.is_empty() || self.is_own() {
+            self.name.clone()
+        } else {
+            format!("{device} — {part}")
+        };
+        wireloom_sdp::for_display(&text)
+    }
 }
 
 impl Model {
     /// What the user calls stream `id`, else what the network calls it.
     pub(super) fn alias_of(&self, id: &str, stream: &Known) -> String {
-        let alias = self.saved.streams.get(id).map(|saved| saved.alias.as_str()).unwrap_or_default();
-        if alias.is_empty() { stream.name.clone() } else { alias.to_owned() }
+        stream.called(self.saved_alias(id)).to_owned()
     }
 
-    /// What patchbays call the node of `id`: the user's alias, or "Device — Stream".
-    pub(super) fn description_of(&self, id: &str, stream: &Known) -> String {
-        if self.saved.streams.get(id).is_some_and(|saved| !saved.alias.is_empty()) {
-            return self.alias_of(id, stream);
-        }
-        let device_alias = self.saved.devices.get(&stream.device());
-        let (device, part) = stream.parts();
-        let device = device_alias.map_or(device, String::as_str);
-        let text = if device.is_empty() || stream.is_own() {
-            stream.name.clone()
-        } else {
-            format!("{device} — {part}")
-        };
-        wireloom_sdp::for_display(&text)
+    /// What the user calls stream `id`; empty when it has no other name than its own.
+    pub(super) fn saved_alias(&self, id: &str) -> &str {
+        self.saved.streams.get(id).map(|saved| saved.alias.as_str()).unwrap_or_default()
     }
 }
 

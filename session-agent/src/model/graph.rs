@@ -252,7 +252,7 @@ impl Model {
     }
 
     fn stream_of_node(&mut self, node: &str) -> Option<&mut super::Entry> {
-        let id = node.strip_suffix(".tx").or_else(|| node.strip_suffix(".rx"))?;
+        let (id, _) = super::known::stream_of(node)?;
         self.streams.get_mut(id)
     }
 

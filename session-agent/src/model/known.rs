@@ -1,14 +1,10 @@
 use std::collections::BTreeSet;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use wireloom_sdp::{Stream, StreamId};
 use wireloom_units::Nanos;
 use wireloom_wanted::{Node, Show, StateReport, Stats};
 
-use super::settle::Written;
-use super::views::Beside;
-use super::why::Facts;
 use crate::view::Condition;
 
 /// Why a stream is known.
@@ -78,63 +74,6 @@ pub struct Known {
     pub condition: Condition,
 }
 
-/// A stream with what was made of it, so that it is made anew only after the stream, or what counts beside it, changed.
-#[derive(Debug)]
-pub struct Entry {
-    known: Known,
-    changes: u64,
-    /// The node as it was written last.
-    pub written: Option<Written>,
-    /// After which change it was judged, and by what.
-    judged: Option<(u64, Facts)>,
-    /// After which change it was shown, and beside what.
-    viewed: Option<(u64, Beside)>,
-}
-
-impl Entry {
-    /// Whether its state is still what was made of it and `facts`.
-    pub fn is_judged(&self, facts: &Facts) -> bool {
-        self.judged.as_ref().is_some_and(|(at, before)| *at == self.changes && before == facts)
-    }
-
-    /// Its state was made of what it is now and of `facts`.
-    pub fn judged(&mut self, facts: Facts) {
-        self.judged = Some((self.changes, facts));
-    }
-
-    /// Whether its view is still what was made of it and `beside`.
-    pub fn is_viewed(&self, beside: &Beside) -> bool {
-        self.viewed.as_ref().is_some_and(|(at, before)| *at == self.changes && before == beside)
-    }
-
-    /// Its view was made of what it is now and of `beside`.
-    pub fn viewed(&mut self, beside: Beside) {
-        self.viewed = Some((self.changes, beside));
-    }
-}
-
-impl From<Known> for Entry {
-    fn from(known: Known) -> Self {
-        Self { known, changes: 0, written: None, judged: None, viewed: None }
-    }
-}
-
-impl Deref for Entry {
-    type Target = Known;
-
-    fn deref(&self) -> &Known {
-        &self.known
-    }
-}
-
-/// Whoever may change it is taken to have changed it.
-impl DerefMut for Entry {
-    fn deref_mut(&mut self) -> &mut Known {
-        self.changes += 1;
-        &mut self.known
-    }
-}
-
 impl Known {
     pub fn new(origin: Origin, name: String, arrival: u64) -> Self {
         Self {
@@ -183,4 +122,10 @@ impl Known {
 /// Id of the node of stream `id`: a node with output ports is a transmitter seen from the graph, `.tx`.
 pub fn node_id(id: &str, transmit: bool) -> String {
     format!("{id}.{}", if transmit { "rx" } else { "tx" })
+}
+
+/// Stream and transmission of the node `id`: the inverse of [`node_id`].
+pub fn stream_of(id: &str) -> Option<(&str, bool)> {
+    let receives = id.strip_suffix(".tx").map(|stream| (stream, false));
+    receives.or_else(|| Some((id.strip_suffix(".rx")?, true)))
 }

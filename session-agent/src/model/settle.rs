@@ -1,13 +1,11 @@
 //! Wanted against seen: what must be written, what must go.
 
-use std::collections::BTreeSet;
-
-use wireloom_sdp::FIRST_PATIENCE;
+use wireloom_sdp::{FIRST_PATIENCE, OurClock};
 use wireloom_units::Nanos;
 use wireloom_wanted::{ClockRelation, Direction, Node, Protocol, Show};
 
-use super::known::{Origin, node_id};
-use super::{Known, Model, clock, node};
+use super::known::{Origin, node_id, stream_of};
+use super::{Entry, Known, Model, clock, node};
 use crate::oat::is_oat;
 use crate::time::Now;
 
@@ -129,78 +127,90 @@ impl Model {
     }
 
     fn write_nodes(&mut self, now: Now) {
-        let mut keys = BTreeSet::new();
-        let mut anew = Vec::new();
+        let (mut shown, mut anew) = (0, Vec::new());
         for (id, stream) in self.streams.iter().filter(|(_, stream)| stream.shown) {
             let Some(node) = &stream.node else { continue };
-            let key = format!("node.{}", node_id(id, stream.is_transmit()));
-            let policy = self.policy_of(id, stream);
-            let before = stream.written.as_ref();
-            let known = before.filter(|written| written.policy == policy && written.described == *node);
-            let seen = self.graph.value(&key);
-            if known.is_none_or(|written| seen != Some(&*written.text)) {
-                anew.push((id.clone(), key.clone(), known.cloned().or_else(|| Written::new(node, policy))));
+            shown += 1;
+            let rules = self.rules_of(id, stream);
+            let still = stream.still(&stream.written, &rules);
+            if still.is_none_or(|written| self.graph.value(&written.key) != Some(&written.text)) {
+                let policy = Policy::new(stream, &rules);
+                let before = stream.written.as_ref().map(|made| &made.it);
+                let same = before.filter(|written| written.policy == policy && written.described == *node);
+                let written = same.cloned().or_else(|| Written::new(id, node, policy));
+                anew.extend(written.map(|written| (id.clone(), stream.made(rules, written))));
             }
-            keys.insert(key);
         }
-        let nodes = self.graph.nodes().filter(|(node, _)| node.starts_with("s-"));
-        let keys_seen = nodes.map(|(node, _)| format!("node.{node}"));
-        for key in keys_seen.filter(|key| !keys.contains(key)).collect::<Vec<_>>() {
+        let stale = self.graph.nodes().filter(|(node, _)| node.starts_with("s-") && !self.wants_node(node));
+        for key in stale.map(|(node, _)| format!("node.{node}")).collect::<Vec<_>>() {
             self.graph.want(now, &key, None);
         }
+        if anew.is_empty() {
+            return;
+        }
         // Where streams come and go faster than nodes do, a new one waits until the module has made room for it.
-        let mut room = self.node_limit().max(keys.len()).saturating_sub(self.graph.node_count());
-        for (id, key, written) in anew {
-            let Some(written) = written else { continue };
-            if !self.graph.has_node(&key) {
+        let mut room = self.node_limit().max(shown).saturating_sub(self.graph.node_count());
+        for (id, made) in anew {
+            let Written { key, text, .. } = &made.it;
+            if !self.graph.has_node(key) {
                 if room == 0 {
                     continue;
                 }
                 room -= 1;
             }
-            let seen = self.graph.value(&key);
+            let seen = self.graph.value(key);
             // Another spelling of the same node is the same node.
-            let is_same = seen == Some(&*written.text)
-                || seen.and_then(Self::parse_node).is_some_and(|seen| seen == written.node());
+            let is_same = seen == Some(text)
+                || seen.and_then(Self::parse_node).is_some_and(|seen| seen == made.it.node());
             if !is_same {
-                self.graph.want(now, &key, Some(&written.text));
+                self.graph.want(now, key, Some(text));
             }
             if let Some(stream) = self.streams.get_mut(&id) {
-                stream.written = Some(written);
+                stream.written = Some(made);
             }
         }
     }
 
-    /// The latency class of `stream`. Devices of OAT may send what one block of their audio brings at once, 2.7 ms of
-    /// packets: theirs is twice the class up to 6 ms, and never less than 4 ms.
+    /// Whether a stream that is shown has `node`, by its id.
+    fn wants_node(&self, node: &str) -> bool {
+        let known = stream_of(node).and_then(|(id, transmit)| Some((self.streams.get(id)?, transmit)));
+        known.is_some_and(|(stream, transmit)| {
+            stream.shown && stream.node.is_some() && stream.is_transmit() == transmit
+        })
+    }
+
+    /// The latency class of `stream`.
     pub(super) fn latency_of(&self, stream: &Known) -> u32 {
-        let class = self.settings.latency_frames;
-        let bursts = stream.node.as_ref().is_some_and(|node| {
-            let is_oat = node.protocol == Protocol::Oat || stream.stream.as_ref().is_some_and(is_oat);
-            node.direction == Direction::Receive && is_oat
-        });
-        if bursts { class.max((2 * class).clamp(LEAST_OAT, USUAL_OAT)) } else { class }
+        latency(stream, self.settings.latency_frames)
     }
 
-    /// What policy makes of the node of `id` now.
-    fn policy_of(&self, id: &str, stream: &Known) -> Policy {
-        let clock = stream.stream.as_ref().map(|stream| clock::relate(stream, self.our_clock().as_ref()).0);
-        Policy {
-            description: self.description_of(id, stream),
-            nick: node::nick(&self.alias_of(id, stream)),
-            show: stream.show,
-            chosen: self.is_chosen(id, stream),
-            latency: self.latency_of(stream),
-            clock,
-        }
-    }
-
-    /// Whether the user chose the node of `id` as a default device.
-    fn is_chosen(&self, id: &str, stream: &Known) -> bool {
+    /// What policy goes by for the node of `id` now.
+    pub(super) fn rules_of(&self, id: &str, stream: &Entry) -> Rules {
         let transmit = stream.is_transmit();
         let chosen = self.graph.chosen.get(usize::from(transmit)).and_then(Option::as_deref);
-        chosen.and_then(|name| name.strip_prefix("wireloom.")) == Some(node_id(id, transmit).as_str())
+        let chosen = chosen.and_then(|name| stream_of(name.strip_prefix("wireloom.")?));
+        Rules {
+            alias: self.saved_alias(id).to_owned(),
+            device_alias: self.saved.devices.get(stream.device_id()).cloned(),
+            clock: self.our_clock(),
+            latency: self.settings.latency_frames,
+            chosen: chosen == Some((id, transmit)),
+        }
     }
+}
+
+/// What counts for a node beside its stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rules {
+    /// What the user calls the stream; may be empty.
+    alias: String,
+    /// What the user calls its device.
+    device_alias: Option<String>,
+    clock: Option<OurClock>,
+    /// The latency class that is set.
+    latency: u32,
+    /// The user chose it as a default device.
+    chosen: bool,
 }
 
 /// What a node has by policy.
@@ -215,17 +225,33 @@ struct Policy {
     clock: Option<ClockRelation>,
 }
 
+impl Policy {
+    fn new(stream: &Known, rules: &Rules) -> Self {
+        let Rules { alias, device_alias, clock, chosen, .. } = rules;
+        Self {
+            description: stream.description(alias, device_alias.as_deref()),
+            nick: node::nick(stream.called(alias)),
+            show: stream.show,
+            chosen: *chosen,
+            latency: latency(stream, rules.latency),
+            clock: stream.stream.as_ref().map(|stream| clock::relate(stream, clock.as_ref()).0),
+        }
+    }
+}
+
 /// A node as it was made last, and of what. Many channels make it long: it is made anew only when that changed.
 #[derive(Debug, Clone)]
 pub struct Written {
+    key: String,
     described: Node,
     policy: Policy,
     text: String,
 }
 
 impl Written {
-    fn new(described: &Node, policy: Policy) -> Option<Self> {
-        let mut written = Self { described: described.clone(), policy, text: String::new() };
+    fn new(id: &str, described: &Node, policy: Policy) -> Option<Self> {
+        let key = format!("node.{}", node_id(id, described.direction == Direction::Transmit));
+        let mut written = Self { key, described: described.clone(), policy, text: String::new() };
         written.text = serde_json::to_string(&written.node()).ok()?;
         Some(written)
     }
@@ -238,6 +264,29 @@ impl Written {
         node.chosen = chosen;
         node
     }
+
+    /// What would be written of `stream` if nothing had been before.
+    #[cfg(test)]
+    pub fn anew(id: &str, stream: &Known, rules: &Rules) -> Option<(String, String)> {
+        let written = Self::new(id, stream.node.as_ref()?, Policy::new(stream, rules))?;
+        Some((written.key, written.text))
+    }
+
+    /// Key and value.
+    #[cfg(test)]
+    pub fn entry(&self) -> (String, String) {
+        (self.key.clone(), self.text.clone())
+    }
+}
+
+/// The latency of `stream` in class `class`. Devices of OAT may send what one block of their audio brings at once,
+/// 2.7 ms of packets: theirs is twice the class up to 6 ms, and never less than 4 ms.
+fn latency(stream: &Known, class: u32) -> u32 {
+    let bursts = stream.node.as_ref().is_some_and(|node| {
+        let is_oat = node.protocol == Protocol::Oat || stream.stream.as_ref().is_some_and(is_oat);
+        node.direction == Direction::Receive && is_oat
+    });
+    if bursts { class.max((2 * class).clamp(LEAST_OAT, USUAL_OAT)) } else { class }
 }
 
 /// Its node says that the device left.

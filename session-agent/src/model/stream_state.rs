@@ -19,7 +19,7 @@ impl Model {
         let mut decided = Vec::new();
         for (id, stream) in &self.streams {
             let facts = self.facts_of(id, stream, &users);
-            if !stream.is_judged(&facts) {
+            if stream.still(&stream.judged, &facts).is_none() {
                 decided.push((id.clone(), state_of(stream, &facts), facts));
             }
         }
@@ -29,7 +29,7 @@ impl Model {
             if (before.state, before.reason, &before.text) != (state, reason, &text) {
                 stream.condition.become_(state, reason, text, now.wall_us);
             }
-            stream.judged(facts);
+            stream.judged = Some(stream.made(facts, ()));
         }
     }
 

@@ -14,6 +14,7 @@ use wireloom_sdp::{SapPacket, Via, message_hash};
 use wireloom_units::Nanos;
 use wireloom_wanted::Node;
 
+use super::settle::Written;
 use super::{GraphEvent, InterfaceFacts, Model, stream_state};
 use crate::request::{Ask, Setting, StreamSetting};
 use crate::settings::Settings;
@@ -94,6 +95,11 @@ impl Bench {
             assert_eq!((state, reason, text), stream_state::state_of(stream, &facts), "{id}");
             let anew = self.model.beside(id, stream, &users).view(id, stream);
             assert_eq!(*world.streams[id], anew);
+            let rules = self.model.rules_of(id, stream);
+            if let Some(written) = stream.still(&stream.written, &rules) {
+                assert_eq!(Some(written.entry()), Written::anew(id, stream, &rules), "{id}");
+            }
+            assert_eq!(stream.device_id(), stream.device());
         }
     }
 

@@ -42,7 +42,7 @@ impl Model {
         for (id, stream) in &self.streams {
             let beside = self.beside(id, stream, &users);
             let view = match old.streams.get(id) {
-                Some(view) if stream.is_viewed(&beside) => view.clone(),
+                Some(view) if stream.still(&stream.viewed, &beside).is_some() => view.clone(),
                 before => {
                     let view = shared(before, beside.view(id, stream));
                     anew.push((id.clone(), beside));
@@ -64,7 +64,7 @@ impl Model {
         };
         for (id, beside) in anew {
             if let Some(stream) = self.streams.get_mut(&id) {
-                stream.viewed(beside);
+                stream.viewed = Some(stream.made(beside, ()));
             }
         }
         self.world = Arc::new(world);
