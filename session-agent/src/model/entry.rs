@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 use std::ops::{Deref, DerefMut};
 
 use super::Known;
+use super::device_keys::Named;
 use super::settle::{Rules, Written};
 use super::views::Beside;
 use super::why::Facts;
@@ -17,6 +18,8 @@ pub struct Entry {
     device: OnceCell<String>,
     /// Its node as it was written last.
     pub written: Option<Made<Rules, Written>>,
+    /// The key of its device, and what the user called that.
+    pub named: Option<Made<Option<String>, Named>>,
     /// Its state was decided.
     pub judged: Option<Made<Facts>>,
     /// It was shown.
@@ -52,7 +55,15 @@ impl Entry {
 
 impl From<Known> for Entry {
     fn from(known: Known) -> Self {
-        Self { known, changes: 0, device: OnceCell::new(), written: None, judged: None, viewed: None }
+        Self {
+            known,
+            changes: 0,
+            device: OnceCell::new(),
+            written: None,
+            named: None,
+            judged: None,
+            viewed: None,
+        }
     }
 }
 

@@ -102,6 +102,11 @@ impl Mirror {
         self.keys.get(key).map(String::as_str)
     }
 
+    /// Whether `key` has `value`, and nothing else is under way.
+    pub fn is_written(&self, key: &str, value: &str) -> bool {
+        self.value(key) == Some(value) && !self.pending.contains_key(key)
+    }
+
     /// What `node` said before it was adopted.
     pub fn take_report(&mut self, node: &str) -> Option<StateReport> {
         self.reports.remove(node)

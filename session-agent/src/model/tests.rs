@@ -14,6 +14,7 @@ use wireloom_sdp::{SapPacket, Via, message_hash};
 use wireloom_units::Nanos;
 use wireloom_wanted::Node;
 
+use super::device_keys::Named;
 use super::settle::Written;
 use super::{GraphEvent, InterfaceFacts, Model, stream_state};
 use crate::request::{Ask, Setting, StreamSetting};
@@ -98,6 +99,12 @@ impl Bench {
             let rules = self.model.rules_of(id, stream);
             if let Some(written) = stream.still(&stream.written, &rules) {
                 assert_eq!(Some(written.entry()), Written::anew(id, stream, &rules), "{id}");
+            }
+            if let (Some(node), Some(made)) = (&stream.node, &stream.named) {
+                let alias = self.model.saved.devices.get(&node.device).cloned();
+                let anew = Named::new(&node.device, stream, alias.as_deref());
+                let still = stream.still(&stream.named, &alias);
+                assert!(still.is_none_or(|named| Some(named) == anew.as_ref()), "{id}: {made:?}");
             }
             assert_eq!(stream.device_id(), stream.device());
         }
