@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::Known;
 use super::device_keys::Named;
+use super::routes::Control;
 use super::settle::{Rules, Written};
 use super::views::Beside;
 use super::why::Facts;
@@ -20,6 +21,8 @@ pub struct Entry {
     pub written: Option<Made<Rules, Written>>,
     /// The key of its device, and what the user called that.
     pub named: Option<Made<Option<String>, Named>>,
+    /// The engine was told of it, and of how it is controlled.
+    pub told: Option<Made<Option<Control>>>,
     /// Its state was decided.
     pub judged: Option<Made<Facts>>,
     /// It was shown.
@@ -61,6 +64,7 @@ impl From<Known> for Entry {
             device: OnceCell::new(),
             written: None,
             named: None,
+            told: None,
             judged: None,
             viewed: None,
         }

@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use wireloom_route::{Command, Engine, Pair, Target};
 use wireloom_units::Nanos;
 
+pub use devices::Control;
+#[cfg(test)]
+pub use devices::device_of;
 pub use links::{GraphObject, LinkOp};
 
 use super::Model;

@@ -141,7 +141,8 @@ impl Model {
                 anew.extend(written.map(|written| (id.clone(), stream.made(rules, written))));
             }
         }
-        let stale = self.graph.nodes().filter(|(node, _)| node.starts_with("s-") && !self.wants_node(node));
+        let is_shown = |node| self.stream_with_node(node).is_some_and(|stream| stream.shown);
+        let stale = self.graph.nodes().filter(|(node, _)| node.starts_with("s-") && !is_shown(node));
         for key in stale.map(|(node, _)| format!("node.{node}")).collect::<Vec<_>>() {
             self.graph.want(now, &key, None);
         }
@@ -171,12 +172,10 @@ impl Model {
         }
     }
 
-    /// Whether a stream that is shown has `node`, by its id.
-    fn wants_node(&self, node: &str) -> bool {
-        let known = stream_of(node).and_then(|(id, transmit)| Some((self.streams.get(id)?, transmit)));
-        known.is_some_and(|(stream, transmit)| {
-            stream.shown && stream.node.is_some() && stream.is_transmit() == transmit
-        })
+    /// The stream that has `node`.
+    pub(super) fn stream_with_node(&self, node: &str) -> Option<&Entry> {
+        let (id, transmit) = stream_of(node)?;
+        self.streams.get(id).filter(|stream| stream.node.is_some() && stream.is_transmit() == transmit)
     }
 
     /// The latency class of `stream`.

@@ -15,6 +15,8 @@ use wireloom_units::Nanos;
 use wireloom_wanted::Node;
 
 use super::device_keys::Named;
+use super::known::node_id;
+use super::routes::device_of;
 use super::settle::Written;
 use super::{GraphEvent, InterfaceFacts, Model, stream_state};
 use crate::request::{Ask, Setting, StreamSetting};
@@ -105,6 +107,13 @@ impl Bench {
                 let anew = Named::new(&node.device, stream, alias.as_deref());
                 let still = stream.still(&stream.named, &alias);
                 assert!(still.is_none_or(|named| Some(named) == anew.as_ref()), "{id}: {made:?}");
+            }
+            let control = self.model.control_of(id);
+            if let (Some(()), Some(device)) =
+                (stream.still(&stream.told, &control), device_of(stream, control.as_ref()))
+            {
+                let name = format!("wireloom.{}", node_id(id, stream.is_transmit()));
+                assert_eq!(self.model.routes.engine.device(&name.as_str().into()), Some(&device), "{id}");
             }
             assert_eq!(stream.device_id(), stream.device());
         }

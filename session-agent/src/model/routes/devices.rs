@@ -1,7 +1,5 @@
 //! What the engine is told of devices: streams, receivers, nodes of this computer.
 
-use std::collections::BTreeSet;
-
 use wireloom_route::{Device, DeviceId, Pair, Place, Presence, Side, Takes};
 use wireloom_wanted::Direction;
 
@@ -42,17 +40,29 @@ fn node_of(id: &str, stream: &Known) -> String {
 impl Model {
     /// Tells the engine what there is now. What left stays known as long as somebody wishes it.
     pub(super) fn tell_devices(&mut self, now: Now) {
-        let mut there = BTreeSet::new();
-        let streams = self.streams.iter().filter_map(|(id, stream)| {
-            Some((DeviceId::from(node_of(id, stream).as_str()), self.device_of(id, stream)?))
-        });
-        let devices: Vec<_> = streams.chain(self.routes.graph.devices()).collect();
-        for (id, device) in devices {
-            self.routes.engine.handle_device(now.mono, &id, device);
-            there.insert(id);
+        let mut news = Vec::new();
+        for (id, stream) in &self.streams {
+            let control = self.control_of(id);
+            if stream.still(&stream.told, &control).is_none() {
+                let name = DeviceId::from(node_of(id, stream).as_str());
+                news.push((id.clone(), name, device_of(stream, control.as_ref()), stream.made(control, ())));
+            }
         }
-        let gone: Vec<_> = self.routes.engine.devices().filter(|(id, _)| !there.contains(*id)).collect();
+        for (id, name, device, told) in news {
+            if let Some(device) = device {
+                self.routes.engine.handle_device(now.mono, &name, device);
+            }
+            if let Some(stream) = self.streams.get_mut(&id) {
+                stream.told = Some(told);
+            }
+        }
+        let of_graph = self.routes.graph.devices();
+        let is_gone = |(id, _): &(&DeviceId, &Device)| !self.has_device(id) && !of_graph.contains_key(*id);
+        let gone: Vec<_> = self.routes.engine.devices().filter(is_gone).collect();
         let gone: Vec<_> = gone.into_iter().map(|(id, device)| (id.clone(), device.clone())).collect();
+        for (id, device) in of_graph {
+            self.routes.engine.handle_device(now.mono, &id, device);
+        }
         for (id, device) in gone {
             if self.routes.engine.is_of_interest(&id) {
                 let away = Device { presence: Presence::Away, ..device };
@@ -68,9 +78,8 @@ impl Model {
         for id in [&pair.output.device, &pair.input.device] {
             let device = match stream_id(id) {
                 Some(stream) => {
-                    let known =
-                        self.streams.get(stream).filter(|known| node_of(stream, known) == id.as_str());
-                    known.and_then(|known| self.device_of(stream, known))
+                    let known = self.streams.get(stream).filter(|_| self.has_device(id));
+                    known.and_then(|known| device_of(known, self.control_of(stream).as_ref()))
                 }
                 None => self.routes.graph.devices().remove(id),
             };
@@ -80,20 +89,40 @@ impl Model {
         }
     }
 
-    fn device_of(&self, id: &str, stream: &Known) -> Option<Device> {
-        let node = stream.node.as_ref()?;
-        let receiver = self.routes.receivers.get(id);
-        let epoch = receiver.map_or(0, |receiver| receiver.facts.epoch);
-        Some(Device {
-            side: if node.direction == Direction::Receive { Side::Transmits } else { Side::Receives },
-            place: if node.remote { Place::Remote } else { Place::Here },
-            channels: u16::try_from(node.channels.len()).unwrap_or(u16::MAX),
-            presence: if node.offline { Presence::Away } else { Presence::There { epoch } },
-            tokens: node.direct.clone(),
-            // One that is away was controlled when it was wished.
-            controlled: receiver.is_some() || node.offline,
-            takes: receiver.map_or(Takes::Channels, |receiver| receiver.facts.takes),
-            batch: receiver.map_or(0, |receiver| receiver.facts.batch),
-        })
+    /// Whether the node of a stream is what the engine calls `id`.
+    fn has_device(&self, id: &DeviceId) -> bool {
+        let node = id.as_str().strip_prefix("wireloom.");
+        node.is_some_and(|node| self.stream_with_node(node).is_some())
     }
+
+    /// How stream `id` is told what to play, when it is a receiver.
+    pub(in super::super) fn control_of(&self, id: &str) -> Option<Control> {
+        let facts = &self.routes.receivers.get(id)?.facts;
+        Some(Control { epoch: facts.epoch, takes: facts.takes, batch: facts.batch })
+    }
+}
+
+/// What a receiver says of how it is told what to play.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Control {
+    epoch: u64,
+    takes: Takes,
+    batch: u16,
+}
+
+/// What the engine is told of `stream`; nothing when it has no node.
+pub fn device_of(stream: &Known, control: Option<&Control>) -> Option<Device> {
+    let node = stream.node.as_ref()?;
+    let epoch = control.map_or(0, |control| control.epoch);
+    Some(Device {
+        side: if node.direction == Direction::Receive { Side::Transmits } else { Side::Receives },
+        place: if node.remote { Place::Remote } else { Place::Here },
+        channels: u16::try_from(node.channels.len()).unwrap_or(u16::MAX),
+        presence: if node.offline { Presence::Away } else { Presence::There { epoch } },
+        tokens: node.direct.clone(),
+        // One that is away was controlled when it was wished.
+        controlled: control.is_some() || node.offline,
+        takes: control.map_or(Takes::Channels, |control| control.takes),
+        batch: control.map_or(0, |control| control.batch),
+    })
 }
