@@ -267,7 +267,13 @@ impl Driver {
         }
         self.ravenna.follow(self.model.ravenna_plan());
         let plan = self.model.oat_plan();
-        self.controlled.send_if_modified(|known| std::mem::replace(known, plan.clone()) != plan);
+        self.controlled.send_if_modified(|known| {
+            let differs = known != plan;
+            if differs {
+                known.clone_from(plan);
+            }
+            differs
+        });
         while let Some(outgoing) = self.model.poll_subscription() {
             self.subscriptions.send(&outgoing);
         }

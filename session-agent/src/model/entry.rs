@@ -5,6 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::Known;
 use super::device_keys::Named;
+use super::oat::Says;
 use super::routes::Control;
 use super::settle::{Rules, Written};
 use super::views::Beside;
@@ -17,6 +18,8 @@ pub struct Entry {
     changes: u64,
     /// The id of its device, once somebody asked.
     device: OnceCell<String>,
+    /// What it says of whom to ask, likewise.
+    says: OnceCell<Option<Says>>,
     /// Its node as it was written last.
     pub written: Option<Made<Rules, Written>>,
     /// The key of its device, and what the user called that.
@@ -44,6 +47,11 @@ impl Entry {
         self.device.get_or_init(|| self.known.device())
     }
 
+    /// What it says of whom to ask.
+    pub fn says(&self) -> Option<&Says> {
+        self.says.get_or_init(|| Says::of(&self.known)).as_ref()
+    }
+
     /// `it` was made of what the stream is now, and of `beside`.
     pub const fn made<B, T>(&self, beside: B, it: T) -> Made<B, T> {
         Made { change: self.changes, beside, it }
@@ -62,6 +70,7 @@ impl From<Known> for Entry {
             known,
             changes: 0,
             device: OnceCell::new(),
+            says: OnceCell::new(),
             written: None,
             named: None,
             told: None,
@@ -83,7 +92,7 @@ impl Deref for Entry {
 impl DerefMut for Entry {
     fn deref_mut(&mut self) -> &mut Known {
         self.changes += 1;
-        self.device.take();
+        (self.device, self.says) = (OnceCell::new(), OnceCell::new());
         &mut self.known
     }
 }

@@ -29,8 +29,8 @@ pub struct Oat {
     taken: BTreeSet<u16>,
     /// Devices that DNS-SD names, by the full name of their service: also those that send no stream.
     named: BTreeMap<String, Named>,
-    /// Devices that are controlled, and where: who claims the name of one that is there does not come in its place.
-    controlled: BTreeMap<String, SocketAddrV4>,
+    /// Who is controlled: who claims the name of a device that is there does not come in its place.
+    plan: Plan,
 }
 
 /// A device that DNS-SD names.
@@ -39,6 +39,28 @@ struct Named {
     /// What it is known by: its host name, or the device of a stream that came from its address.
     device: String,
     control: SocketAddrV4,
+}
+
+/// What an announced stream says of whom to ask.
+#[derive(Debug, PartialEq)]
+pub struct Says {
+    /// Who is asked for the stream.
+    sender: Option<SocketAddrV4>,
+    /// Where its device is told what to play.
+    control: Option<SocketAddrV4>,
+}
+
+impl Says {
+    /// Nothing, where there is no description or it came by IPv6.
+    pub fn of(stream: &Known) -> Option<Self> {
+        let described = stream.stream.as_ref()?;
+        let address = stream.address.parse::<Ipv4Addr>().ok()?;
+        let offer = described.vendor.oat.parse::<Offer>().unwrap_or_default();
+        Some(Self {
+            sender: ask(described, address.into()).map(|ask| ask.sender),
+            control: offer.control_port.map(|port| SocketAddrV4::new(address, port)),
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -128,7 +150,6 @@ impl Model {
         self.oat.subscriptions.retain(now.mono, |id| wanted.iter().any(|(wanted, ..)| wanted == id));
         self.oat.subscriptions.handle_timeout(now.mono);
         self.follow_oat(now);
-        self.oat.controlled = self.oat_plan().devices;
     }
 
     /// When [`Model::settle_oat`] is due.
@@ -155,27 +176,34 @@ impl Model {
         self.oat.subscriptions.poll_changed()
     }
 
-    /// Who can be told what to play, and which stream is whose. A device is asked only where its streams come from, in
-    /// a network of this computer, so that no announcement makes us ask anybody else.
-    pub fn oat_plan(&self) -> Plan {
+    /// Who can be told what to play, and which stream is whose, since the model settled.
+    pub fn oat_plan(&self) -> &Plan {
+        &self.oat.plan
+    }
+
+    /// Finds who can be told what to play. A device is asked only where its streams come from, in a network of this
+    /// computer, so that no announcement makes us ask anybody else.
+    pub(super) fn plan_oat(&mut self) {
         let mut plan = Plan::default();
         let mut found: Vec<(String, SocketAddrV4)> = Vec::new();
         let ours = |address: IpAddr| {
             self.interfaces.iter().any(|facts| facts.addresses.iter().any(|(own, _)| *own == address))
         };
         for (id, stream) in self.streams.iter().filter(|(_, stream)| self.active && !stream.is_transmit()) {
-            let (Some(described), Ok(IpAddr::V4(address))) = (&stream.stream, stream.address.parse()) else {
+            let Some(says) = stream.says() else { continue };
+            if let Some(sender) = says.sender {
+                plan.streams.insert(sender, id.clone());
+            }
+            let (Some(control), false) =
+                (says.control, stream.node.as_ref().is_some_and(|node| node.offline))
+            else {
                 continue;
             };
-            if let Some(ask) = ask(described, address.into()) {
-                plan.streams.insert(ask.sender, id.clone());
-            }
-            let offer = described.vendor.oat.parse::<Offer>().unwrap_or_default();
-            let near = self.interfaces.iter().any(|facts| !facts.loopback && facts.reaches(address.into()));
-            let offline = stream.node.as_ref().is_some_and(|node| node.offline);
-            if let Some(port) = offer.control_port.filter(|_| near && !ours(address.into()) && !offline) {
+            let address = IpAddr::V4(*control.ip());
+            let near = self.interfaces.iter().any(|facts| !facts.loopback && facts.reaches(address));
+            if near && !ours(address) {
                 let device = stream.device_key.clone().unwrap_or_else(|| stream.address.clone());
-                found.push((device, SocketAddrV4::new(address, port)));
+                found.push((device, control));
             }
         }
         for named in self.oat.named.values().filter(|_| self.active) {
@@ -184,13 +212,13 @@ impl Model {
             }
         }
         // What is controlled already goes before what was found since.
-        found.sort_by_key(|(device, control)| self.oat.controlled.get(device) != Some(control));
+        found.sort_by_key(|(device, control)| self.oat.plan.devices.get(device) != Some(control));
         for (device, control) in found {
             if plan.devices.len() < MAX_DEVICES {
                 plan.devices.entry(device).or_insert(control);
             }
         }
-        plan
+        self.oat.plan = plan;
     }
 
     /// DNS-SD names a device that can be controlled. Answers that something changed.

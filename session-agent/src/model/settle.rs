@@ -37,6 +37,7 @@ impl Model {
         }
         self.settle_routes(now);
         self.graph.forget_unwanted(now); // what is wanted has just been written again
+        self.plan_oat();
         self.judge_states(now);
     }
 

@@ -16,6 +16,7 @@ use wireloom_wanted::Node;
 
 use super::device_keys::Named;
 use super::known::node_id;
+use super::oat::Says;
 use super::routes::device_of;
 use super::settle::Written;
 use super::{GraphEvent, InterfaceFacts, Model, stream_state};
@@ -115,6 +116,7 @@ impl Bench {
                 let name = format!("wireloom.{}", node_id(id, stream.is_transmit()));
                 assert_eq!(self.model.routes.engine.device(&name.as_str().into()), Some(&device), "{id}");
             }
+            assert_eq!(stream.says(), Says::of(stream).as_ref(), "{id}");
             assert_eq!(stream.device_id(), stream.device());
         }
     }

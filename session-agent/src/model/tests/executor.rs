@@ -238,7 +238,7 @@ impl World {
         }
         self.forget_destroyed();
         let plan = self.bench.model.oat_plan();
-        self.plan.send_if_modified(|known| std::mem::replace(known, plan.clone()) != plan);
+        self.plan.send_if_modified(|known| std::mem::replace(known, plan.clone()) != *plan);
     }
 
     /// As the module does: what was destroyed is forgotten when the route has gone.

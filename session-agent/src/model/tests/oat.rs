@@ -218,7 +218,7 @@ fn a_device_that_sends_nothing_is_controlled_where_dns_sd_says_and_is_one_with_i
         host: format!("{host}.local."),
         address: SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, last), 80),
     };
-    let devices = |bench: &Bench| bench.model.oat_plan().devices.into_keys().collect::<Vec<_>>();
+    let devices = |bench: &Bench| bench.model.oat_plan().devices.keys().cloned().collect::<Vec<_>>();
     bench.model.handle_ravenna(bench.now, control("mixtee-01b7", 31));
     bench.model.handle_ravenna(bench.now, control("studio-pc", 21));
     bench.settle();
@@ -233,8 +233,10 @@ fn a_device_that_sends_nothing_is_controlled_where_dns_sd_says_and_is_one_with_i
     bench
         .model
         .handle_ravenna(bench.now, Event::ControlLost { name: "mixtee-01b7._http._tcp.local.".into() });
+    bench.settle();
     assert_eq!(devices(&bench), ["oat\tsyntee-a3f2"]);
     bench.model.handle_active(false);
+    bench.settle();
     assert!(devices(&bench).is_empty(), "another session is active");
 }
 
@@ -315,7 +317,7 @@ fn who_claims_the_name_of_a_device_that_is_there_is_not_controlled_in_its_place(
         host: "mixtee-01b7.local.".into(),
         address: address(last),
     };
-    let controlled = |bench: &Bench| bench.model.oat_plan().devices.into_values().collect::<Vec<_>>();
+    let controlled = |bench: &Bench| bench.model.oat_plan().devices.values().copied().collect::<Vec<_>>();
     bench.model.handle_ravenna(bench.now, claim("MixTEE", 31));
     bench.settle();
     bench.model.handle_ravenna(bench.now, claim("Another", 66));
