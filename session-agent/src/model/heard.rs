@@ -42,7 +42,8 @@ impl Model {
             self.listener.handle_timeout(now.mono);
         }
         // What is received is not forgotten for lack of announcements.
-        for (&entry, id) in &self.heard {
+        let is_news = self.streams.values().any(|stream| stream.told_use != stream.runs());
+        for (&entry, id) in self.heard.iter().filter(|_| is_news) {
             if let Some(stream) = self.streams.get_mut(id)
                 && stream.told_use != stream.runs()
             {

@@ -91,7 +91,14 @@ impl Model {
 
     /// Whether a wish or a route needs the node of stream `id`, also when the stream is away.
     pub(super) fn is_wished(&self, id: &str) -> bool {
-        self.routes.needed.contains(id)
+        self.routes.is_wished(id)
+    }
+}
+
+impl Routes {
+    /// Whether a wish or a route needs the node of stream `id`.
+    pub(super) fn is_wished(&self, id: &str) -> bool {
+        self.needed.contains(id)
     }
 }
 

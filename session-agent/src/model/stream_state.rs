@@ -45,7 +45,7 @@ impl Model {
     }
 
     /// What the checks of `stream` need to know beside it.
-    pub(super) fn facts_of(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> Facts {
+    pub(super) fn facts_of(&self, id: &str, stream: &Entry, users: &AddressUsers<'_>) -> Facts {
         let (active, connected, ready) = (self.active, self.graph.connected, self.graph_ready());
         let same_clock = match &stream.stream {
             Some(description) if !stream.is_transmit() => {
@@ -112,13 +112,13 @@ impl Model {
 
     /// The name of another stream with an address of `stream`. An own stream wants its address for itself; two of
     /// others disturb each other when they share the port too, unless one device says the same twice.
-    fn other_user(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> Option<String> {
+    fn other_user(&self, id: &str, stream: &Entry, users: &AddressUsers<'_>) -> Option<String> {
         let legs = stream.node.iter().flat_map(|node| &node.legs);
         let mut others = legs.flat_map(|leg| {
             let users = users.get(&leg.address).into_iter().flatten();
             users.filter(|(port, other)| *other != id && (stream.is_transmit() || *port == leg.port))
         });
-        let disturbs = |other: &&Entry| stream.is_transmit() || other.device() != stream.device();
+        let disturbs = |other: &&Entry| stream.is_transmit() || other.device_id() != stream.device_id();
         others
             .find_map(|(_, other)| self.streams.get(*other).filter(disturbs).map(|known| known.name.clone()))
     }

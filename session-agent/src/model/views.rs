@@ -227,26 +227,28 @@ impl Model {
     fn device_views(&self) -> BTreeMap<String, DeviceView> {
         let mut devices: BTreeMap<String, DeviceView> = BTreeMap::new();
         for (id, stream) in &self.streams {
-            let device_id = stream.device();
-            let device = devices.entry(device_id.clone()).or_insert_with(|| {
+            let device_id = stream.device_id();
+            if !devices.contains_key(device_id) {
                 let name = stream.device_name();
-                DeviceView {
-                    alias: self.saved.devices.get(&device_id).cloned().unwrap_or_else(|| name.clone()),
+                let device = DeviceView {
+                    id: device_id.to_owned(),
+                    alias: self.saved.devices.get(device_id).cloned().unwrap_or_else(|| name.clone()),
                     name,
                     protocol: protocol_word(stream),
                     local: device_id == device::local_id(),
                     address: stream.address.clone(),
                     streams: Vec::new(),
-                    id: device_id,
-                }
-            });
+                };
+                devices.insert(device_id.to_owned(), device);
+            }
+            let Some(device) = devices.get_mut(device_id) else { continue };
             device.streams.push(id.clone());
         }
         devices
     }
 
     /// What the view of `stream` shows that it does not know itself.
-    pub(super) fn beside(&self, id: &str, stream: &Known, users: &AddressUsers<'_>) -> Beside {
+    pub(super) fn beside(&self, id: &str, stream: &Entry, users: &AddressUsers<'_>) -> Beside {
         let saved = self.saved.streams.get(id);
         let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
         Beside {
