@@ -113,10 +113,11 @@ impl Driver {
         loop {
             let (due, resting) = (self.due(), self.rest_until > self.clock.now().mono);
             let due = if resting { due.min(self.rest_until) } else { due };
-            let (mut changed, mut heard) = (true, false);
+            let (mut changed, mut heard, mut asked) = (true, false, false);
             tokio::select! {
                 () = &mut stop => break,
                 Some(request) = ends.requests.recv() => {
+                    (changed, asked) = (false, true); // what is asked is settled and shown at once
                     self.answer(request, &ends);
                     for _ in 1..BATCH {
                         let Ok(request) = ends.requests.try_recv() else { break };
@@ -191,7 +192,7 @@ impl Driver {
                 }
             }
             let begun = self.clock.now().mono;
-            self.settle(&ends, changed);
+            self.settle(&ends, changed, asked);
             if self.model.poll_switch_off() && !drop_in::is_restarted_in_order().await {
                 self.switch_off();
             }
@@ -242,10 +243,14 @@ impl Driver {
         let _ = request.reply.send((answer, serial)); // a caller that went away needs no answer
     }
 
-    fn settle(&mut self, ends: &Ends, changed: bool) {
-        let now = self.clock.now();
+    /// Settles, unless nothing happened since requests that were `asked` did it, and carries out what is wished.
+    fn settle(&mut self, ends: &Ends, mut changed: bool, asked: bool) {
+        let (now, active) = (self.clock.now(), self.active);
         self.look_at_lock(now);
-        self.model.settle(now);
+        if !asked || !self.model.is_settled() || self.active != active {
+            self.model.settle(now);
+            changed |= asked;
+        }
         while let Some(op) = self.model.poll_graph() {
             let _ = ends.ops.send(PipeWireOp::Write(op)); // the thread lives as long as the process
         }
@@ -255,6 +260,7 @@ impl Driver {
         while let Some(order) = self.model.poll_order() {
             if let Err(answer) = self.executors.give(order) {
                 self.model.handle_told(now, answer);
+                changed = true;
             }
         }
         if self.model.poll_rejoin() {
@@ -279,6 +285,7 @@ impl Driver {
         }
         for port in self.questions.follow(&self.model.offer_sockets()) {
             self.model.handle_port_taken(now, port);
+            changed = true;
         }
         if let Some(saved) = self.model.poll_save(now) {
             self.states.write(saved);

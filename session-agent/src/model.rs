@@ -59,6 +59,8 @@ pub struct Model {
     /// This agent may act on the network and the graph; false while another session does.
     active: bool,
     started: Nanos,
+    /// The last settling changed nothing that another one would look at.
+    settled: bool,
     condition: Condition,
     streams: BTreeMap<String, Entry>,
     /// Identity text -> id, of the streams in `streams` and in `saved`.
@@ -116,6 +118,7 @@ impl Model {
             save_at: None,
             active: false,
             started: now.mono,
+            settled: false,
             condition: Condition::default(),
             streams: BTreeMap::new(),
             by_key: HashMap::new(),

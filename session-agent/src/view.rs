@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 /// Everything that is on the bus at one moment. Unchanged entries are shared with the one before.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct World {
     /// Grows with every world.
     pub serial: u64,

@@ -42,6 +42,11 @@ pub struct Made<B, T = ()> {
 }
 
 impl Entry {
+    /// How often it may have changed.
+    pub const fn changes(&self) -> u64 {
+        self.changes
+    }
+
     /// The id of the device that it belongs to.
     pub fn device_id(&self) -> &str {
         self.device.get_or_init(|| self.known.device())

@@ -143,6 +143,13 @@ impl Mirror {
         self.pending.retain(|_, (_, until)| *until > now.mono);
     }
 
+    /// How many writes wait to be polled, and which are not confirmed yet.
+    #[cfg(test)]
+    pub fn under_way(&self) -> (usize, BTreeMap<String, Option<String>>) {
+        let pending = self.pending.iter().map(|(key, (value, _))| (key.clone(), value.clone()));
+        (self.ops.len(), pending.collect())
+    }
+
     /// When an unconfirmed write is due again.
     pub fn timeout(&self) -> Option<Nanos> {
         self.pending.values().map(|(_, until)| *until).min()

@@ -39,6 +39,9 @@ pub struct Routes {
     dismissed: BTreeSet<String>,
     /// Ids of streams that a wish needs.
     needed: BTreeSet<String>,
+    /// Revision of the engine that they were found at, and how often they were others than before.
+    needed_revision: Option<u64>,
+    pub(super) needed_changes: u64,
     /// Revision of the engine that is saved, and that is shown.
     saved_revision: u64,
     viewed_revision: Option<u64>,

@@ -20,6 +20,8 @@ impl Model {
     /// Brings everything in line with what is known now. Call after every batch of inputs and at
     /// [`Model::poll_timeout`].
     pub fn settle(&mut self, now: Now) {
+        self.follow_wishes();
+        let before = self.mark();
         self.listen_timeout(now);
         self.settle_oat(now);
         self.settle_offers(now);
@@ -38,7 +40,19 @@ impl Model {
         self.settle_routes(now);
         self.graph.forget_unwanted(now); // what is wanted has just been written again
         self.plan_oat();
+        self.settled = self.mark() == before;
         self.judge_states(now);
+    }
+
+    /// Whether settling again at once would change nothing, provided that nothing came in since.
+    pub const fn is_settled(&self) -> bool {
+        self.settled
+    }
+
+    /// Another one after anything changed that settling goes by and may change itself.
+    fn mark(&self) -> (usize, u64, u64, u64) {
+        let changes = self.streams.values().map(Entry::changes).sum();
+        (self.streams.len(), changes, self.routes.engine.revision(), self.routes.needed_changes)
     }
 
     /// When [`Model::settle`] is due although nothing happens.

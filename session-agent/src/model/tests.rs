@@ -24,7 +24,7 @@ use crate::request::{Ask, Setting, StreamSetting};
 use crate::settings::Settings;
 use crate::store::Saved;
 use crate::time::Now;
-use crate::view::Condition;
+use crate::view::{Condition, World};
 
 /// So few streams are looked at one by one after every step.
 const FEW: usize = 50;
@@ -75,6 +75,9 @@ impl Bench {
 
     pub(super) fn settle(&mut self) {
         self.model.settle(self.now);
+        if self.model.is_settled() && self.model.streams.len() < FEW {
+            self.is_settled();
+        }
         while let Some(op) = self.model.poll_graph() {
             self.writes += 1;
             match &op.value {
@@ -87,6 +90,18 @@ impl Bench {
             self.model.judge_streams(self.now);
             self.is_as_made_anew();
         }
+    }
+
+    /// Settling again changes nothing.
+    fn is_settled(&mut self) {
+        let seen = |model: &mut Model, now: Now| {
+            let world = World { serial: 0, ..World::clone(&model.refresh_world(now)) };
+            let (due, plan) = (model.poll_timeout(), model.oat_plan().clone());
+            (world, due, plan, model.graph.under_way(), model.routes.engine.revision())
+        };
+        let once = seen(&mut self.model, self.now);
+        self.model.settle(self.now);
+        assert!(seen(&mut self.model, self.now) == once);
     }
 
     /// What was made of a stream before is what would be made of it now.

@@ -56,13 +56,24 @@ impl Model {
         }
     }
 
+    /// Finds the streams that wishes need, when wishes may have changed since.
+    pub(in super::super) fn follow_wishes(&mut self) {
+        if self.routes.needed_revision != Some(self.routes.engine.revision()) {
+            self.find_needed();
+        }
+    }
+
     fn find_needed(&mut self) {
+        self.routes.needed_revision = Some(self.routes.engine.revision());
         let saved = self.routes.engine.saved();
         let ports =
             saved.iter().filter(|wish| wish.wished).flat_map(|wish| [&wish.pair.output, &wish.pair.input]);
         let needed: BTreeSet<_> =
             ports.filter_map(|port| stream_id(&port.device)).map(str::to_owned).collect();
-        self.routes.needed = needed;
+        if self.routes.needed != needed {
+            self.routes.needed = needed;
+            self.routes.needed_changes += 1;
+        }
     }
 }
 
