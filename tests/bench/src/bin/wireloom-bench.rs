@@ -18,7 +18,7 @@ use wireloom_lab::isolation::{self, Ending};
 #[derive(Parser)]
 struct Arguments {
     /// The folder that holds the module (in `pipewire/`) and the programs.
-    #[arg(long)]
+    #[arg(long, value_parser = |folder: &str| std::fs::canonicalize(folder))]
     products: PathBuf,
     /// The folder in which results are kept.
     #[arg(long)]
@@ -104,4 +104,18 @@ fn inside(name: &str, arguments: &Arguments, extent: Extent) -> Result<()> {
     let progress = |what: &str| eprintln!("PipeWire {}: {what}", platform.version);
     let results = run(&platform, &Products::new(&arguments.products), extent, progress)?;
     Ok(std::fs::write(part, serde_json::to_string(&results)?)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_found_from_everywhere() {
+        let parse =
+            |folder| Arguments::try_parse_from(["wireloom-bench", "--products", folder, "--out", "out"]);
+        let products = parse(".").map(|arguments| arguments.products);
+        assert!(products.is_ok_and(|products| products.is_absolute()));
+        assert!(parse("no-such-folder").is_err());
+    }
 }
