@@ -19,6 +19,15 @@ pub const PROTOCOL_CRATES: &[&str] = &[
     "wireloom-route",
 ];
 
+/// What a user installs: the module and the programs.
+pub const INSTALLED: &[&str] = &[
+    "wireloom-pw-module",
+    "wireloom-clock-daemon",
+    "wireloom-session-agent",
+    "wireloom-cli",
+    "wireloom-selftest",
+];
+
 /// The root of the source tree.
 pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a folder of the tree")

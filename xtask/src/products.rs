@@ -6,23 +6,15 @@ use std::process::Command;
 use anyhow::Context;
 use wireloom_lab::Products;
 
-use crate::cargo::{cargo, target_directory};
+use crate::cargo::{INSTALLED, cargo, target_directory};
 use crate::steps::Steps;
 
-/// Packages whose programs a studio runs, and the module.
-const PACKAGES: &[&str] = &[
-    "wireloom-pw-module",
-    "wireloom-clock-daemon",
-    "wireloom-session-agent",
-    "wireloom-cli",
-    "wireloom-selftest",
-    "wireloom-interop",
-    "wireloom-oat-device",
-];
+/// Packages whose programs a studio runs beside what a user installs.
+const PEERS: [&str; 2] = ["wireloom-interop", "wireloom-oat-device"];
 
 /// Builds everything that runs in the studio, for development: overflow is checked, the audio path is optimised.
 pub fn build(steps: &mut Steps) -> anyhow::Result<Products> {
-    let selected = PACKAGES.iter().flat_map(|name| ["-p", name]);
+    let selected = INSTALLED.iter().chain(&PEERS).flat_map(|name| ["-p", name]);
     steps.require("build module and programs", cargo(&["build", "--locked"]).args(selected))?;
     let folder = target_directory()?.join("debug");
     name_module(&folder)?;

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::cargo::{PROTOCOL_CRATES, cargo};
+use crate::cargo::{INSTALLED, PROTOCOL_CRATES, cargo};
 use crate::interruption;
 use crate::steps::{Outcome, Steps};
 
@@ -27,20 +27,24 @@ const FURTHER: [&str; 2] = ["wireloom-clock-page", "wireloom-wanted"];
 /// Tests that compare with bytes from outside or go through memory; the others take minutes under qemu.
 const QUICK: [&str; 4] = ["--lib", "--test=vectors", "--test=round_trip*", "--test=file"];
 
-/// Runs the protocol crates' own tests as ARM programs under qemu: all of them, or the quick ones.
+/// Runs the protocol crates' own tests as ARM programs under qemu, all of them or the quick ones, and checks the types of
+/// what a user installs.
 pub fn arm(steps: &mut Steps, all: bool) {
-    let name = if all {
+    let programs = "module and programs fit aarch64";
+    let tests = if all {
         "all of the protocol crates' tests on aarch64"
     } else {
         "protocol crates' tests on aarch64"
     };
     if let Err(why) = available(ARM) {
-        steps.step(name, |_| Outcome::Skipped(why));
+        for name in [tests, programs] {
+            steps.step(name, |_| Outcome::Skipped(why.clone()));
+        }
         return;
     }
     let which: &[&str] = if all { &["--tests"] } else { &QUICK };
     steps.command(
-        name,
+        tests,
         cargo(&["test", "--locked", "--target", ARM])
             .args(which)
             .args(selected())
@@ -48,6 +52,22 @@ pub fn arm(steps: &mut Steps, all: bool) {
             .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER", "aarch64-linux-gnu-gcc")
             .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER", "qemu-aarch64 -L /usr/aarch64-linux-gnu"),
     );
+    steps.command(programs, &mut fits_arm());
+}
+
+/// Checks the types of all that is installed. Linking it would take ARM libraries of PipeWire; for types its headers
+/// do, which are the same for every processor, with those of the ARM C library.
+fn fits_arm() -> Command {
+    let mut command = cargo(&["check", "--locked", "--target", ARM]);
+    command
+        .args(INSTALLED.iter().flat_map(|name| ["-p", name]))
+        .env("PKG_CONFIG_ALLOW_CROSS", "1")
+        .env("CC_aarch64_unknown_linux_gnu", "aarch64-linux-gnu-gcc")
+        .env(
+            "BINDGEN_EXTRA_CLANG_ARGS_aarch64_unknown_linux_gnu",
+            "--target=aarch64-linux-gnu -isystem /usr/aarch64-linux-gnu/include",
+        );
+    command
 }
 
 fn selected() -> impl Iterator<Item = &'static str> {
