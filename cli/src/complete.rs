@@ -49,6 +49,7 @@ const NAMED: &[(&[&str], &str, &[Kind])] = &[
     (&["clock"], "interfaces", &[Interface]),
     (&["interface"], "chosen", &[Interface]),
     (&["selftest"], "interface", &[Interface]),
+    (&["stream", "create"], "interface", &[Interface]),
 ];
 
 #[derive(Debug, clap::Args)]

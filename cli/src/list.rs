@@ -60,7 +60,8 @@ impl List {
 /// Says on the error channel what keeps streams from being heard.
 pub fn remark(snapshot: &Snapshot) {
     let manager = &snapshot.manager;
-    if !matches!(manager.state.as_str(), "running" | "starting") || manager.state_reason == "drop-in" {
+    let works = matches!(manager.state.as_str(), "running" | "starting");
+    if !works || matches!(manager.state_reason.as_str(), "drop-in" | "port") {
         eprintln!("Note: {}", snapshot.manager.state_text);
     }
 }

@@ -81,6 +81,9 @@ pub struct Create {
     /// Describe it the way Dante devices accept
     #[arg(long)]
     dante: bool,
+    /// Send it by this network interface; the first in use by default
+    #[arg(long, value_name = "NAME")]
+    interface: Option<String>,
     /// Only check whether it could be made
     #[arg(long)]
     dry_run: bool,
@@ -135,6 +138,7 @@ impl Create {
         options.extend(self.rate.map(|rate| ("rate", Variant::from(rate))));
         options.extend(self.packet_frames.map(|frames| ("packet-frames", Variant::from(frames))));
         options.extend(self.flavour.map(|flavour| ("flavour", Variant::from(flavour))));
+        options.extend(self.interface.map(|name| ("interface", Variant::from(name))));
         options.extend(self.ttl.map(|ttl| ("ttl", Variant::from(ttl))));
         options.extend(self.dscp.map(|dscp| ("dscp", Variant::from(dscp))));
         let path = manager.create_stream(&self.name, self.channels, options).await?;

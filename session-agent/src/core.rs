@@ -268,6 +268,7 @@ impl Driver {
             self.failed.clear();
         }
         self.failed = self.sockets.join(&self.model.joined());
+        changed |= self.model.handle_deaf(self.sockets.trouble());
         while let Some(announcement) = self.model.poll_transmit() {
             self.senders.send(&announcement);
         }

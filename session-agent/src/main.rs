@@ -109,8 +109,7 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     };
     let clients = bus::watch_clients(bus.clone(), handle.clone());
     let (datagram_sender, datagrams) = mpsc::channel(256);
-    let sockets =
-        sap_sockets::SapSockets::open(&datagram_sender).context("opening the announcement sockets")?;
+    let sockets = sap_sockets::SapSockets::open(&datagram_sender);
     let (answer_sender, answers) = mpsc::channel(256);
     let (question_sender, questions) = mpsc::channel(256);
     let (graph_sender, graph) = mpsc::channel(1024);

@@ -78,6 +78,8 @@ pub struct Model {
     sessions: BTreeMap<String, ravenna::Session>,
     /// Why own streams cannot be offered by RAVENNA; empty when they can.
     ravenna_trouble: String,
+    /// Why announcements are not heard at all.
+    deaf: Option<&'static str>,
     arrivals: u64,
     interfaces: Vec<InterfaceFacts>,
     received: HashMap<u32, u64>,
@@ -130,6 +132,7 @@ impl Model {
             told_own: BTreeSet::new(),
             sessions: BTreeMap::new(),
             ravenna_trouble: String::new(),
+            deaf: None,
             arrivals: 0,
             interfaces: Vec::new(),
             received: HashMap::new(),
@@ -211,6 +214,11 @@ impl Model {
     /// Interfaces that announcements should be heard and sent on; none while another session is active.
     pub fn joined(&self) -> Vec<InterfaceFacts> {
         self.interfaces.iter().filter(|facts| self.use_of(facts).is_ok()).cloned().collect()
+    }
+
+    /// Whether announcements can be heard, and if not why. Answers whether that is news.
+    pub fn handle_deaf(&mut self, why: Option<&'static str>) -> bool {
+        std::mem::replace(&mut self.deaf, why) != why
     }
 
     fn save_within(&mut self, now: Now, delay: Nanos) {

@@ -85,6 +85,8 @@ pub struct NewStream {
     pub ttl: u8,
     pub dscp: u8,
     pub flavour: Flavour,
+    /// Name of the network interface that it leaves by; `None`: the first in use.
+    pub interface: Option<String>,
     pub dry_run: bool,
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt};
@@ -29,6 +30,11 @@ const GROUPS_V4: [Ipv4Addr; 4] = [
     Ipv4Addr::new(224, 0, 0, 56),      // PipeWire's default
 ];
 const GROUPS_V6: [Ipv6Addr; 4] = [group_v6(0xff02), group_v6(0xff05), group_v6(0xff08), group_v6(0xff0e)];
+/// A port that another program keeps to itself is tried again so often.
+const TRY_AGAIN: Duration = Duration::from_secs(10);
+/// Said to the user.
+const PORT_TAKEN: &str = "Announced streams are not heard: another program keeps UDP port 9875 to itself \
+                          (wireloom doctor says which).";
 /// The largest UDP datagram; longer SAP packets do not exist.
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -47,34 +53,81 @@ pub struct Datagram {
 /// All sockets, and on which interfaces they are members.
 pub struct SapSockets {
     sockets: Vec<(Option<Ipv4Addr>, Arc<UdpSocket>)>,
+    /// Groups of IPv4 whose socket could not be opened yet.
+    missing: Vec<Ipv4Addr>,
+    /// When those are tried again.
+    next_try: Instant,
+    /// Where what is heard goes; `None` hears nothing.
+    datagrams: Option<Sender<Datagram>>,
     joined: BTreeSet<u32>,
 }
 
 impl SapSockets {
-    /// Opens the sockets and starts to read them. Without IPv6 it goes on with IPv4. Call inside a runtime.
-    pub fn open(datagrams: &Sender<Datagram>) -> io::Result<Self> {
-        let mut sockets = Vec::new();
-        for group in GROUPS_V4 {
-            sockets.push((Some(group), Arc::new(UdpSocket::from_std(open_v4(group)?.into())?)));
-        }
-        match open_v6() {
-            Ok(socket) => sockets.push((None, Arc::new(UdpSocket::from_std(socket.into())?))),
+    /// Opens the sockets and starts to read them. Without IPv6 it goes on with IPv4; what cannot be opened because another
+    /// program keeps the port to itself is tried again by [`SapSockets::join`]. Call inside a runtime.
+    pub fn open(datagrams: &Sender<Datagram>) -> Self {
+        let mut all = Self {
+            sockets: Vec::new(),
+            missing: GROUPS_V4.to_vec(),
+            next_try: Instant::now(),
+            datagrams: Some(datagrams.clone()),
+            joined: BTreeSet::new(),
+        };
+        match open_v6().and_then(|socket| UdpSocket::from_std(socket.into())) {
+            Ok(socket) => all.add(None, socket),
             Err(error) => debug!("announcements over IPv6 are not heard: {error}"),
         }
-        for (group, socket) in &sockets {
-            tokio::spawn(read(socket.clone(), *group, datagrams.clone()));
-        }
-        Ok(Self { sockets, joined: BTreeSet::new() })
+        all.open_missing();
+        all
     }
 
     /// Hears nothing.
     #[cfg(test)]
-    pub const fn none() -> Self {
-        Self { sockets: Vec::new(), joined: BTreeSet::new() }
+    pub fn none() -> Self {
+        Self {
+            sockets: Vec::new(),
+            missing: Vec::new(),
+            next_try: Instant::now(),
+            datagrams: None,
+            joined: BTreeSet::new(),
+        }
+    }
+
+    /// Why announcements are not heard, if they are not.
+    pub const fn trouble(&self) -> Option<&'static str> {
+        if self.missing.is_empty() { None } else { Some(PORT_TAKEN) }
+    }
+
+    fn add(&mut self, group: Option<Ipv4Addr>, socket: UdpSocket) {
+        let socket = Arc::new(socket);
+        if let Some(datagrams) = &self.datagrams {
+            tokio::spawn(read(socket.clone(), group, datagrams.clone()));
+        }
+        self.sockets.push((group, socket));
+    }
+
+    fn open_missing(&mut self) {
+        if self.missing.is_empty() || Instant::now() < self.next_try {
+            return;
+        }
+        self.next_try = Instant::now() + TRY_AGAIN;
+        for group in std::mem::take(&mut self.missing) {
+            match open_v4(group).and_then(|socket| UdpSocket::from_std(socket.into())) {
+                Ok(socket) => {
+                    self.leave_all(); // so that it is joined with the others
+                    self.add(Some(group), socket);
+                }
+                Err(error) => {
+                    debug!("no socket for announcements to {group}: {error}");
+                    self.missing.push(group);
+                }
+            }
+        }
     }
 
     /// Makes `interfaces` the ones on which announcements are heard; answers those where joining failed.
     pub fn join(&mut self, interfaces: &[InterfaceFacts]) -> BTreeSet<u32> {
+        self.open_missing();
         let wanted: BTreeSet<u32> = interfaces.iter().map(|facts| facts.index).collect();
         for index in self.joined.difference(&wanted).copied().collect::<Vec<_>>() {
             self.leave(index);

@@ -115,6 +115,9 @@ pub struct SavedOwn {
     pub dscp: u8,
     #[serde(default)]
     pub flavour: Flavour,
+    /// The network interface that it leaves by; `None`: the first in use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     pub ssrc: u32,
     /// `o=` session id, the same for the life of the stream.
     pub session_id: u64,

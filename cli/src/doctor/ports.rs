@@ -22,7 +22,9 @@ pub fn look(root: &Root, processes: &[Process]) -> Vec<Finding> {
         let owners = owners(root, processes, &inodes);
         let strangers: Vec<&str> =
             owners.iter().filter(|owner| !friends.contains(&owner.as_str())).map(String::as_str).collect();
-        if !strangers.is_empty() {
+        // Browsers ask by DNS-SD too; who has the port beside us shares it.
+        let is_shared = port == 5353 && owners.iter().any(|owner| owner == "wireloom-agent");
+        if !strangers.is_empty() && !is_shared {
             let text = format!("UDP port {port} ({what}) is used by {}.", strangers.join(", "));
             let advice = if what == "PTP" {
                 "stop it, or let it serve the time: wireloom-clock(8)"

@@ -85,6 +85,7 @@ impl Manager {
             ttl: options.take("ttl")?.unwrap_or(flavour.ttl()),
             dscp: options.take("dscp")?.unwrap_or(34),
             flavour,
+            interface: options.take("interface")?,
             dry_run: options.flag("dry-run")?,
         };
         options.finish()?;

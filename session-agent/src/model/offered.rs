@@ -93,10 +93,11 @@ impl Model {
 
     /// Where questions for our streams are to be heard.
     pub fn offer_sockets(&self) -> Vec<SocketAddrV4> {
-        let way = self.way_out().filter(|_| self.active);
-        let at =
-            |address| self.offered_streams().map(move |own| SocketAddrV4::new(address, own.port)).collect();
-        way.map(|(_, address)| at(address)).unwrap_or_default()
+        let ways = if self.active { self.ways_out() } else { Vec::new() };
+        let at = |own: &SavedOwn| {
+            Self::way_of(&ways, own).map(|(_, address)| SocketAddrV4::new(*address, own.port))
+        };
+        self.offered_streams().filter_map(at).collect()
     }
 
     /// Somebody else has `port`: the streams there move to another, while there is one.

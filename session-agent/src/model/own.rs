@@ -21,6 +21,9 @@ use crate::time::Now;
 const MAX_OWN: usize = 64;
 /// The most payload octets of a packet that AES67 asks receivers to take.
 const MAX_PAYLOAD: usize = 1440;
+/// An interface that streams leave by, and its address.
+pub(super) type WayOut = (InterfaceFacts, Ipv4Addr);
+
 const RATES: [u32; 6] = [44_100, 48_000, 88_200, 96_000, 176_400, 192_000];
 
 impl Model {
@@ -87,6 +90,15 @@ impl Model {
             }
             Some(frames) => return invalid(format!("packet-frames is 1 to 384, not {frames}")),
         };
+        if let Some(name) = &new.interface {
+            let facts = self.interfaces.iter().find(|facts| facts.name == *name);
+            let facts = facts.ok_or_else(|| {
+                Refused::NotFound(format!("no network interface is called \"{}\"", for_display(name)))
+            })?;
+            if self.joined().iter().all(|joined| joined.index != facts.index) {
+                return invalid(format!("{name} is not used for audio; wireloom interface says why"));
+            }
+        }
         if self.saved.own.len() >= MAX_OWN {
             return Err(Refused::Limit(format!("this computer transmits {MAX_OWN} streams already")));
         }
@@ -123,6 +135,7 @@ impl Model {
             ttl: new.ttl,
             dscp: new.dscp,
             flavour: new.flavour,
+            interface: new.interface.clone(),
             ssrc: (self.random)(),
             session_id,
             version: session_id,
@@ -177,13 +190,42 @@ impl Model {
         self.streams.insert(own.id.clone(), known.into());
     }
 
-    /// Interface and address that own streams leave by: the first one in use that has IPv4.
-    pub(super) fn way_out(&self) -> Option<(InterfaceFacts, Ipv4Addr)> {
-        self.joined().into_iter().find_map(|facts| facts.ipv4().map(|address| (facts, address)))
+    /// Interfaces that own streams can leave by, and the address there: all in use that have IPv4, the first first.
+    pub(super) fn ways_out(&self) -> Vec<WayOut> {
+        let joined = self.joined().into_iter();
+        joined.filter_map(|facts| facts.ipv4().map(|address| (facts, address))).collect()
+    }
+
+    /// The one of `ways` that `own` leaves by: that of the interface it was made for, while there is one; the first if it
+    /// was made for none.
+    pub(super) fn way_of<'a>(ways: &'a [WayOut], own: &SavedOwn) -> Option<&'a WayOut> {
+        match &own.interface {
+            None => ways.first(),
+            Some(name) => ways.iter().find(|(facts, _)| facts.name == *name),
+        }
+    }
+
+    /// Why the own stream `id` cannot leave, in a sentence.
+    pub(super) fn no_way(&self, id: &str) -> Option<String> {
+        let own = self.saved.own.iter().find(|own| own.id == id)?;
+        if Self::way_of(&self.ways_out(), own).is_some() {
+            return None;
+        }
+        let Some(name) = &own.interface else {
+            return Some("No network interface in use has an IPv4 address to send it from.".to_owned());
+        };
+        let name = for_display(name);
+        Some(match self.interfaces.iter().find(|facts| facts.name == name) {
+            None => format!("It leaves by {name}, and there is no such network interface now."),
+            Some(facts) if self.use_of(facts).is_err() => {
+                format!("It leaves by {name}, which is not used for audio now (wireloom interface says why).")
+            }
+            Some(_) => format!("It leaves by {name}, which has no IPv4 address now."),
+        })
     }
 
     /// This computer as its announcements name it, leaving by `way`.
-    pub(super) fn speaker(&self, way: Option<&(InterfaceFacts, Ipv4Addr)>) -> Speaker {
+    pub(super) fn speaker(&self, way: Option<&WayOut>) -> Speaker {
         Speaker {
             address: way.map(|(_, address)| *address),
             mac: way.and_then(|(facts, _)| facts.mac),
@@ -198,16 +240,17 @@ impl Model {
         }
         self.announcer.handle_pipewire(self.listener.pipewire_seen());
         self.announcer.handle_timeout(now.mono);
-        let way = self.way_out();
+        let ways = self.ways_out();
         let ours = self.our_clock();
-        let speaker = self.speaker(way.as_ref());
         let mut own = std::mem::take(&mut self.saved.own);
         for stream in &mut own {
+            let way = Self::way_of(&ways, stream);
+            let speaker = self.speaker(way);
             let Some(known) = self.streams.get_mut(&stream.id) else { continue };
             if let Some(leg) = known.node.as_mut().and_then(|node| node.legs.first_mut()) {
-                leg.interface = way.as_ref().map(|(facts, _)| facts.name.clone());
+                leg.interface = way.map(|(facts, _)| facts.name.clone()).or_else(|| stream.interface.clone());
             }
-            let Some((facts, address)) = &way else { continue };
+            let Some((facts, address)) = way else { continue };
             let refclk = clock::announced(ours.as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]));
             let Ok(mut description) = describe::own(stream, &speaker, refclk) else { continue };
             let flavour = describe::flavour(stream);

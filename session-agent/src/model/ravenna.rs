@@ -8,9 +8,11 @@ use wireloom_units::Nanos;
 use wireloom_wanted::Protocol;
 
 use super::known::Origin;
+use super::own::WayOut;
 use super::{Known, Model, identity};
 use crate::ravenna::{Event, Own, Plan};
 use crate::request::Flavour;
+use crate::store::SavedOwn;
 use crate::time::Now;
 
 /// Sessions that are known at a time, as many as announcements.
@@ -33,12 +35,19 @@ pub struct Session {
 }
 
 impl Model {
-    /// What RAVENNA should do: look on the interfaces in use that allow it, publish what leaves by one of them.
+    /// What RAVENNA should do: look on the interfaces in use that allow it, publish what leaves by one of them:
+    /// that of the first stream.
     pub fn ravenna_plan(&self) -> Plan {
         let mut interfaces = self.joined();
         interfaces.retain(|facts| self.allows_ravenna(facts));
-        let publish = self.way_out().filter(|(facts, _)| interfaces.iter().any(|it| it.index == facts.index));
-        let own = self.saved.own.iter().filter(|own| own.flavour != Flavour::Oat).filter_map(|own| {
+        let mut ways = self.ways_out();
+        ways.retain(|(facts, _)| interfaces.iter().any(|it| it.index == facts.index));
+        let publishable = || self.saved.own.iter().filter(|own| own.flavour != Flavour::Oat);
+        let publish = publishable().find_map(|own| Self::way_of(&ways, own)).or(ways.first()).cloned();
+        let index = |way: &WayOut| way.0.index;
+        let leaves_there =
+            |own: &&SavedOwn| Self::way_of(&ways, own).map(index) == publish.as_ref().map(index);
+        let own = publishable().filter(leaves_there).filter_map(|own| {
             let sdp = self.streams.get(&own.id)?.sdp.clone();
             let id = u32::try_from(own.session_id).ok()?; // made of 32 bits
             (!sdp.is_empty()).then(|| Own { id, name: own.name.clone(), sdp })
@@ -102,15 +111,16 @@ impl Model {
         if is_new && (self.sessions.len() >= MAX_SESSIONS || of_server >= MAX_OF_SERVER) {
             return false;
         }
+        let shows_nothing = self.sessions.get(session).is_none_or(|known| known.ids.is_empty());
         match wireloom_sdp::read(text) {
             Ok(parsed) => self.take_described(now, session, server, text, parsed),
             // Video and the like are no concern of ours, and no fault of anybody's.
-            Err(refusal) if is_new && refusal.reason == Reason::OtherMedia => {
+            Err(refusal) if shows_nothing && refusal.reason == Reason::OtherMedia => {
                 let found = Session { server, ids: Vec::new(), origin: None, last: now.mono };
                 self.sessions.insert(session.to_owned(), found);
                 false
             }
-            Err(refusal) if is_new => {
+            Err(refusal) if shows_nothing => {
                 let name = for_display(&refusal.name);
                 let name = if name.is_empty() { for_display(session) } else { name };
                 let id = self.new_id(&identity::session_key(session, server));

@@ -62,6 +62,7 @@ impl Model {
             same_address: self.other_user(id, stream, users),
             heard_on: self.heard_on(stream),
             without_ipv6: self.without_ipv6(stream),
+            no_way: stream.is_own().then(|| self.no_way(id)).flatten(),
             refused: self.oat.subscriptions.trouble(id).map(str::to_owned),
         }
     }

@@ -112,6 +112,9 @@ impl Model {
         if !about_drop_in.is_empty() {
             return ("running", "drop-in", about_drop_in);
         }
+        if let Some(why) = self.deaf {
+            return ("running", "port", why.to_owned());
+        }
         ("running", "none", String::new())
     }
 

@@ -30,6 +30,8 @@ pub struct Facts {
     pub heard_on: Vec<String>,
     /// The interface that it is to come by, when that has no address of IPv6 and the stream is sent over it.
     pub without_ipv6: Option<String>,
+    /// Why a stream of this computer has no interface to leave by.
+    pub no_way: Option<String>,
     /// What its sender said when it was asked for the stream, if that was a refusal or nothing.
     pub refused: Option<String>,
 }
@@ -73,10 +75,10 @@ impl List<'_> {
     }
 
     fn transmit(&mut self) {
-        if self.facts.active {
-            self.ok("announced", "This computer announces it.");
-        } else {
-            self.failed("announced", OTHER_SESSION);
+        match &self.facts.no_way {
+            _ if !self.facts.active => self.failed("announced", OTHER_SESSION),
+            Some(why) => self.failed("announced", why.clone()),
+            None => self.ok("announced", "This computer announces it."),
         }
         self.description();
         self.address();

@@ -52,6 +52,7 @@ fn playing() -> (Known, Facts) {
         findings: Vec::new(),
     });
     let facts = Facts {
+        no_way: None,
         active: true,
         connected: true,
         ready: true,

@@ -8,6 +8,7 @@ use wireloom_sdp::for_display;
 use wireloom_wanted::{ClockRelation, Direction, Leg, Node, NodeText, Show};
 
 use super::super::known::{Origin, node_id};
+use super::super::own::WayOut;
 use super::super::{Known, Model, clock, describe, identity};
 use super::all;
 use super::devices::stream_id;
@@ -186,6 +187,7 @@ impl Model {
                 ttl: 32,
                 dscp: 34,
                 flavour: crate::request::Flavour::Aes67,
+                interface: None,
                 ssrc: (self.random)(),
                 session_id,
                 version: session_id,
@@ -204,9 +206,18 @@ impl Model {
         }
     }
 
+    /// What this computer sends to `receiver` leaves by the interface in whose network that is, or else by the first.
+    fn way_to(&self, receiver: &str) -> Option<WayOut> {
+        let address =
+            self.routes.receivers.get(receiver).and_then(|remote| remote.facts.address.parse().ok());
+        let ways = self.ways_out();
+        let there = ways.iter().find(|(facts, _)| address.is_some_and(|address| facts.reaches(address)));
+        there.or(ways.first()).cloned()
+    }
+
     /// Brings node and description of a receiver in line with the slot that it has.
     fn show_slot(&mut self, receiver: &str) {
-        let way = self.way_out();
+        let way = self.way_to(receiver);
         let speaker = self.speaker(way.as_ref());
         let refclk = way.as_ref().map(|(facts, _)| {
             clock::announced(self.our_clock().as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]))

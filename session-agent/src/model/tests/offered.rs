@@ -24,6 +24,7 @@ fn new(channels: u32) -> NewStream {
         ttl: 32,
         dscp: 34,
         flavour: Flavour::Oat,
+        interface: None,
         dry_run: false,
     }
 }

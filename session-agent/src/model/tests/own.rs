@@ -1,12 +1,14 @@
 //! When streams of this computer are announced.
 
+use std::net::IpAddr;
+
 use wireloom_clock_page::{Line, LineState, Source};
 use wireloom_sdp::SapPacket;
 use wireloom_units::{ClockIdentity, TaiTime};
 
 use super::Bench;
-use crate::model::ClockFacts;
-use crate::request::{Ask, Flavour, NewStream};
+use crate::model::{ClockFacts, InterfaceFacts};
+use crate::request::{Ask, Flavour, NewStream, Refused};
 use crate::store::Saved;
 
 impl Bench {
@@ -42,11 +44,8 @@ fn version(description: &str) -> u64 {
     origin.split(' ').nth(2).expect("a version").parse().expect("a number")
 }
 
-#[test]
-fn another_grandmaster_is_announced_at_once_and_not_at_the_next_turn() {
-    let mut bench = Bench::new(Saved::default());
-    bench.connect();
-    let new = NewStream {
+fn drums() -> NewStream {
+    NewStream {
         name: "Drums".into(),
         channels: 2,
         address: None,
@@ -58,8 +57,16 @@ fn another_grandmaster_is_announced_at_once_and_not_at_the_next_turn() {
         ttl: 32,
         dscp: 34,
         flavour: Flavour::Aes67,
+        interface: None,
         dry_run: false,
-    };
+    }
+}
+
+#[test]
+fn another_grandmaster_is_announced_at_once_and_not_at_the_next_turn() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let new = drums();
     bench.model.handle_ask(bench.now, Ask::Create(new)).expect("can be made");
     let mut last = version(&bench.announced()[0]);
     for grandmaster in [1, 2] {
@@ -79,4 +86,43 @@ fn another_grandmaster_is_announced_at_once_and_not_at_the_next_turn() {
     bench.announced();
     bench.follow([0, 0, 0x5e, 0xff, 0xfe, 0, 0x53, 2]);
     assert_eq!(bench.announced(), [""; 0]);
+}
+
+#[test]
+fn a_stream_leaves_by_the_interface_it_was_made_for_or_says_why_not() {
+    let mut bench = Bench::new(Saved::default());
+    let first = bench.model.interfaces[0].clone();
+    let second = InterfaceFacts {
+        name: "eth1".into(),
+        index: 3,
+        addresses: vec![(IpAddr::from([198, 51, 100, 10]), 24)],
+        ..first.clone()
+    };
+    let both = vec![first.clone(), second];
+    bench.model.handle_interfaces(bench.now, both.clone());
+    bench.connect();
+    let refused = bench
+        .model
+        .handle_ask(bench.now, Ask::Create(NewStream { interface: Some("eth7".into()), ..drums() }));
+    assert!(matches!(refused, Err(Refused::NotFound(_))), "{refused:?}");
+    let new = NewStream { interface: Some("eth1".into()), ..drums() };
+    let id = bench.model.handle_ask(bench.now, Ask::Create(new)).expect("can be made").remove(0);
+    let [text] = &bench.announced()[..] else { panic!("not announced once") };
+    assert!(text.contains("IN IP4 198.51.100.10\r\n"), "{text}");
+    let leaves_by = |bench: &Bench| bench.nodes()[0].1.legs[0].interface.clone();
+    assert_eq!(leaves_by(&bench).as_deref(), Some("eth1"));
+    let plan = bench.model.ravenna_plan();
+    assert_eq!((plan.publish.map(|(facts, _)| facts.name).as_deref(), plan.own.len()), (Some("eth1"), 1));
+
+    // Away, it stays what it is: it does not go where nobody wanted it.
+    bench.model.handle_interfaces(bench.now, vec![first]);
+    bench.settle();
+    assert_eq!(leaves_by(&bench).as_deref(), Some("eth1"));
+    let condition = |bench: &mut Bench| bench.model.refresh_world(bench.now).streams[&id].condition.clone();
+    let away = condition(&mut bench);
+    assert_eq!((away.state, away.reason), ("pending", "announced"), "{}", away.text);
+    assert!(away.text.contains("eth1"), "{}", away.text);
+    bench.model.handle_interfaces(bench.now, both);
+    bench.settle();
+    assert_ne!(condition(&mut bench).reason, "announced");
 }

@@ -183,6 +183,12 @@ fn strangers_change_no_stream_and_fill_no_memory() {
     let broken = broken.expect("is listed");
     assert_eq!((broken.name.as_str(), broken.condition.state), ("Broken", "error"));
     assert!(world.streams.values().all(|stream| stream.name != "Camera"));
+    // What was a camera's may become what cannot be read, and that is said.
+    bench.describe("Camera", 31, "v=0\r\ns=Camera\r\nm=audio 5000\r\n");
+    let world = bench.model.refresh_world(bench.now);
+    assert!(
+        world.streams.values().any(|stream| stream.name == "Camera" && stream.condition.state == "error")
+    );
     bench.lose("Camera");
     bench.lose("Bro\u{202e}ken");
     // Garbage in place of a description changes nothing.
@@ -222,6 +228,7 @@ fn own_streams_are_offered_and_never_found() {
         ttl: 32,
         dscp: 34,
         flavour: Flavour::Ravenna,
+        interface: None,
         dry_run: false,
     };
     bench.model.handle_ask(bench.now, Ask::Create(new)).expect("can be made");

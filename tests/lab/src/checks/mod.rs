@@ -30,6 +30,7 @@ mod other_media;
 mod panic;
 mod patchbays;
 mod peers;
+mod port_taken;
 mod power_cycles;
 mod quiet;
 mod ravenna;
@@ -327,6 +328,12 @@ pub const CHECKS: &[Check] = &[
         about: "an agent that comes back and hears no announcement keeps what plays",
         needs: Needs::Time,
         run: quiet::run,
+    },
+    Check {
+        name: "port-taken",
+        about: "an agent whose port another program keeps says so, and listens when it is free",
+        needs: Needs::Time,
+        run: port_taken::run,
     },
     Check {
         name: "other-media",
