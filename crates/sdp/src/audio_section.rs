@@ -105,26 +105,30 @@ fn choose_format(
 ) -> Result<Chosen, Refused> {
     let mut first_reason = None;
     let mut formats: Vec<(u8, Format)> = Vec::new();
+    let mut refused: Vec<u8> = Vec::new();
     for (line, value) in scope.attributes("rtpmap") {
         let Some((payload_type, map)) = split_map(value) else {
             notes.add(line.number, Finding::Codec);
             continue;
         };
-        match Format::parse(map, |finding| notes.add(line.number, finding)) {
+        match Format::parse(payload_type, map, |finding| notes.add(line.number, finding)) {
             Ok(format) if formats.iter().all(|&(known, _)| known != payload_type) => {
                 formats.push((payload_type, format));
             }
             Ok(_) => {}
             Err(reason) => {
                 notes.add(line.number, Finding::Codec);
+                refused.push(payload_type);
                 first_reason = first_reason.or(Some((reason, Some(line.number))));
             }
         }
     }
     let described =
         |number: u8| formats.iter().find(|&&(known, _)| known == number).map(|&(_, format)| format);
+    // What a static type stands for counts only where no line says something else.
+    let of_static = |number: u8| Format::of_static(number).filter(|_| !refused.contains(&number));
     let listed = media.payload_types().find_map(|payload_type| {
-        let format = described(payload_type).or_else(|| Format::of_static(payload_type))?;
+        let format = described(payload_type).or_else(|| of_static(payload_type))?;
         Some(Chosen { payload_type, format, doubtful: false })
     });
     match (listed, &*formats) {

@@ -62,16 +62,24 @@ pub(crate) fn split_map(value: &str) -> Option<(u8, &str)> {
 }
 
 impl Format {
-    /// Reads `<encoding>/<rate>[/<channels>]` (RFC 4566 §6).
-    pub(crate) fn parse(map: &str, mut note: impl FnMut(Finding)) -> Result<Self, Reason> {
+    /// Reads what `rtpmap` says of a payload type: `<encoding>/<rate>[/<channels>]` (RFC 4566 §6).
+    ///
+    /// Without a count it is 1 channel, but of a static type that is described as RFC 3551 has it, what that says.
+    pub(crate) fn parse(payload_type: u8, map: &str, mut note: impl FnMut(Finding)) -> Result<Self, Reason> {
         let mut fields = map.split('/').map(str::trim);
         let encoding = fields.next().and_then(Encoding::from_name).ok_or(Reason::NoCodec)?;
         let hz = fields.next().and_then(|hz| hz.parse().ok()).ok_or(Reason::Rate)?;
         let rate = Rate::from_hz(hz).filter(|_| is_carried(hz)).ok_or(Reason::Rate)?;
         let channels = match fields.next().filter(|count| !count.is_empty()) {
             None => {
-                note(Finding::ChannelCountMissing);
-                Channels::new(1)
+                let meant = Self::of_static(payload_type)
+                    .filter(|meant| (meant.encoding, meant.rate) == (encoding, rate))
+                    .map(|meant| meant.channels)
+                    .filter(|channels| channels.count() > 1);
+                note(meant.map_or(Finding::ChannelCountMissing, |channels| {
+                    Finding::ChannelCountOfType(channels.count())
+                }));
+                meant.or(Channels::new(1))
             }
             Some(count) => count.parse().ok().and_then(Channels::new),
         };
@@ -86,6 +94,8 @@ impl Format {
     }
 
     /// The formats of payload types 10 and 11, which need no `rtpmap` (RFC 3551 §6).
+    ///
+    /// Not for a type that one names: that says what the sender means by it.
     pub(crate) const fn of_static(payload_type: u8) -> Option<Self> {
         let count = match payload_type {
             10 => 2,
@@ -175,8 +185,10 @@ mod tests {
 
     #[test]
     fn maps_are_read_or_refused() {
-        let parse =
-            |map| Format::parse(map, |_| ()).map(|f| (f.encoding.as_str(), f.rate.hz(), f.channels.count()));
+        let parse = |map| {
+            let format = Format::parse(97, map, |_| ());
+            format.map(|f| (f.encoding.as_str(), f.rate.hz(), f.channels.count()))
+        };
         for (map, result) in [
             ("L24/48000/8", Ok(("L24", 48_000, 8))),
             ("l16/44100", Ok(("L16", 44_100, 1))),
@@ -197,6 +209,23 @@ mod tests {
             ("", Err(Reason::NoCodec)),
         ] {
             assert_eq!(parse(map), result, "{map}");
+        }
+    }
+
+    #[test]
+    fn a_missing_count_is_one_or_that_of_the_static_type() {
+        for (payload_type, map, count, finding) in [
+            (97, "L16/44100", 1, Finding::ChannelCountMissing),
+            (10, "L16/44100", 2, Finding::ChannelCountOfType(2)),
+            (10, "l16/44100/", 2, Finding::ChannelCountOfType(2)),
+            (11, "L16/44100", 1, Finding::ChannelCountMissing),
+            // Something else than the type stands for.
+            (10, "L16/48000", 1, Finding::ChannelCountMissing),
+            (10, "L24/44100", 1, Finding::ChannelCountMissing),
+        ] {
+            let mut notes = Vec::new();
+            let format = Format::parse(payload_type, map, |finding| notes.push(finding)).expect(map);
+            assert_eq!((format.channels.count(), &*notes), (count, &[finding][..]), "{payload_type} {map}");
         }
     }
 

@@ -75,6 +75,8 @@ findings! {
     Codec => "codec not carried or out of range",
     /// No channel count in `rtpmap`.
     ChannelCountMissing => "rtpmap without a channel count means 1 channel",
+    /// No channel count in the `rtpmap` of a static payload type that has more than one.
+    ChannelCountOfType(u16) => "rtpmap without a channel count, its payload type has {} channels",
     /// AM824 comes in pairs.
     OddAm824(u16) => "AM824 with an odd number of channels ({}), read as raw",
     /// A rate of the 1000/1001 family.
