@@ -62,6 +62,7 @@ fn every_vector_is_the_same_stream() {
         "s06-compressed",
         "s07-version-0",
         "s10-hash-0-type-in-other-case",
+        "s11-empty-payload-type",
     ] {
         let bytes = vector(name);
         let same = SapPacket::parse(&bytes).expect(name);

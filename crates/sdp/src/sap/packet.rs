@@ -135,8 +135,11 @@ pub fn message_hash(description: &[u8]) -> u16 {
     crc.max(1)
 }
 
-/// Skips the payload type, which is optional, and drops NUL at the end.
+/// Skips the payload type, which is optional, and drops NUL at the end. One of no letters is as good as none.
 fn find_description(body: &[u8], delete: bool) -> Result<&[u8], SapError> {
+    let is_nothing = |octet: &u8| *octet == 0 || octet.is_ascii_whitespace();
+    let begin = body.iter().position(|octet| !is_nothing(octet)).unwrap_or(body.len());
+    let body = body.get(begin..).unwrap_or_default();
     let trimmed = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     let begins =
         |text: &[u8]| text.starts_with(b"v=") || delete && (text.starts_with(b"o=") || text.is_empty());
@@ -188,13 +191,19 @@ mod tests {
             (b"Application/SDP; charset=utf-8\0v=0", Ok(b"v=0")),
             (b"\xef\xbb\xbf \nv=0", Ok(b"v=0")),
             (b"junk v=0", Ok(b"v=0")),
+            (b"\0v=0\r\n", Ok(b"v=0\r\n")),
+            (b" \0\0\xef\xbb\xbfv=0", Ok(b"v=0")),
+            (b"\0text/plain\0v=0", Err(SapError::PayloadType)),
+            (b"\0\0", Err(SapError::PayloadType)),
             (b"text/plain\0v=0", Err(SapError::PayloadType)),
             (b"junk", Err(SapError::PayloadType)),
             (b"", Err(SapError::PayloadType)),
         ] {
             assert_eq!(find_description(body, false), found, "{body:?}");
         }
-        assert_eq!(find_description(b"", true), Ok(&b""[..]));
+        for nothing in [&b""[..], b"\0", b"\0\0"] {
+            assert_eq!(find_description(nothing, true), Ok(&b""[..]));
+        }
         assert_eq!(find_description(b"o=- 1 1 IN IP4 192.0.2.1", true), Ok(&b"o=- 1 1 IN IP4 192.0.2.1"[..]));
         let unended = b"application/sdpo=- 1 1 IN IP4 192.0.2.1";
         assert_eq!(find_description(unended, true), Ok(&b"o=- 1 1 IN IP4 192.0.2.1"[..]));
