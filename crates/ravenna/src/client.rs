@@ -1,16 +1,11 @@
-use alloc::{
-    borrow::ToOwned,
-    collections::VecDeque,
-    string::{String, ToString},
-    vec::Vec,
-};
+use alloc::{borrow::ToOwned, collections::VecDeque, string::String, vec::Vec};
 use core::fmt;
 
 use wireloom_units::Nanos;
 
 use crate::{
     Location, Message, Reader, RtspError, Start,
-    uri::{MAX_URL, SCHEME, by_name},
+    uri::{SCHEME, by_name},
 };
 
 /// One connection to an RTSP server that describes sessions; the connection stays open, because changes come over it.
@@ -309,7 +304,7 @@ impl RtspClient {
         let location = message.header("Location").filter(|_| matches!(status, 301..=303 | 305));
         match (status, location) {
             (200, _) => {
-                self.described(now, at, &message);
+                self.described(now, at);
                 self.push(ClientEvent::Described { name, body: message.body });
             }
             (_, Some(url)) => self.redirected(now, at, url, status),
@@ -321,15 +316,10 @@ impl RtspClient {
         self.ask_next(now);
     }
 
-    fn described(&mut self, now: Nanos, at: usize, message: &Message) {
+    fn described(&mut self, now: Nanos, at: usize) {
         self.put_off(now, at);
-        // RFC 2326 §12.11: what the session is called from now on.
-        let base = message.header("Content-Base").filter(|base| {
-            let scheme = base.get(..SCHEME.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME));
-            scheme && base.len() <= MAX_URL && base.bytes().all(|octet| octet.is_ascii_graphic())
-        });
-        if let (Some(asked), Some(base)) = (self.sessions.get_mut(at), base) {
-            asked.uri = base.to_string();
+        // Content-Base is for what the description refers to (RFC 2326 §12.11): the session keeps its URL.
+        if let Some(asked) = self.sessions.get_mut(at) {
             asked.redirections = 0;
         }
     }

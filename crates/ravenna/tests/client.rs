@@ -120,6 +120,45 @@ fn pushed_descriptions_are_answered_and_handed_on() {
 }
 
 #[test]
+fn a_session_is_asked_for_by_the_same_url_whatever_the_answer_calls_it() {
+    let url = "rtsp://192.0.2.31:554/by-name/A";
+    let mut client = RtspClient::new("192.0.2.31:554");
+    client.describe(at(0), "A");
+    assert_eq!(asked(&mut client), [format!("DESCRIBE {url}")]);
+    let answer = Message::response(200).with("CSeq", 1).with("Content-Base", format!("{url}/"));
+    client.handle_bytes(at(0), &answer.with_body("application/sdp", SDP).emit());
+    assert_eq!(events(&mut client), [described("A")]);
+    client.handle_timeout(at(30));
+    assert_eq!(asked(&mut client), [format!("GET_PARAMETER {url}")]);
+    client.handle_bytes(at(30), b"RTSP/1.0 200 OK\r\nCSeq: 2\r\n\r\n");
+    client.handle_timeout(at(60));
+    assert_eq!(asked(&mut client), [format!("DESCRIBE {url}")]);
+    // Where a redirection led, it is asked for from then on.
+    let redirected = "rtsp://192.0.2.31:554/by-id/7";
+    let answer = Message::response(302).with("CSeq", 3).with("Location", redirected);
+    client.handle_bytes(at(60), &answer.emit());
+    assert_eq!(asked(&mut client), [format!("DESCRIBE {redirected}")]);
+    let answer = Message::response(200).with("CSeq", 4).with("Content-Base", url);
+    client.handle_bytes(at(60), &answer.with_body("application/sdp", SDP).emit());
+    client.handle_timeout(at(90));
+    assert_eq!(asked(&mut client), [format!("GET_PARAMETER {redirected}")]);
+}
+
+#[test]
+fn redirections_between_descriptions_do_not_add_up() {
+    let mut client = RtspClient::new("192.0.2.31:554");
+    client.describe(at(0), "A");
+    for minute in 0..10_u32 {
+        let url = format!("rtsp://192.0.2.31:554/by-id/{minute}");
+        let answer = Message::response(302).with("CSeq", 2 * minute + 1).with("Location", url);
+        client.handle_bytes(at(60 * u64::from(minute)), &answer.emit());
+        client.handle_bytes(at(60 * u64::from(minute)), &ok(2 * minute + 2));
+        assert_eq!(events(&mut client), [described("A")], "minute {minute}");
+        client.handle_timeout(at(60 * u64::from(minute + 1)));
+    }
+}
+
+#[test]
 fn redirections_are_followed_here_and_told_elsewhere_but_never_for_ever() {
     let answer =
         |cseq: u32, url: &str| Message::response(302).with("CSeq", cseq).with("Location", url).emit();
