@@ -37,14 +37,14 @@ pub enum ClientEvent {
     Described {
         /// Which.
         name: String,
-        /// As received.
+        /// As received; of more than 8 KiB the first 8193 octets.
         body: Vec<u8>,
     },
     /// A changed description, of which session its `o=` line says: the URL is often empty or another one.
     Announced {
         /// The URL.
         uri: String,
-        /// As received.
+        /// As received; of more than 8 KiB the first 8193 octets.
         body: Vec<u8>,
     },
     /// The server does not describe the session; it is asked again after 60 s.

@@ -12,7 +12,7 @@ pub enum RtspError {
     TooManyHeaders,
     /// `Content-Length` is not a number (RFC 2326 §12.14).
     ContentLength,
-    /// A body of more than 8 KiB: as long as `Content-Length` says, or without one.
+    /// A body of more than 1 MiB: as long as `Content-Length` says, or without one.
     BodyTooLong,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for RtspError {
             Self::HeadTooLong => "RTSP header is longer than 8 KiB",
             Self::TooManyHeaders => "RTSP message has more than 64 header fields",
             Self::ContentLength => "Content-Length is not a number",
-            Self::BodyTooLong => "RTSP body is longer than 8 KiB",
+            Self::BodyTooLong => "RTSP body is longer than 1 MiB",
         })
     }
 }

@@ -6,7 +6,9 @@ use crate::{Message, RtspError, Start};
 ///
 /// Takes lines that end in LF alone, empty lines between messages, bodies in pieces, and skips interleaved binary data
 /// (RFC 2326 §10.12). A body whose length is not said lasts until the connection ends; [`Reader::handle_end`] gives it.
-/// Holds at most 8 KiB of header and 8 KiB of body; after an error it reads nothing more.
+/// Holds at most 8 KiB of header. Of a body of more than 8 KiB it gives the first 8193 octets, so that who reads them
+/// sees that there were more, and skips the others; one of more than 1 MiB is an error. After an error it reads nothing
+/// more.
 #[derive(Debug, Default)]
 pub struct Reader {
     state: State,
@@ -20,7 +22,8 @@ enum State {
     Head,
     /// So many octets are missing.
     Body(Message, usize),
-    UntilEnd(Message),
+    /// So many octets came.
+    UntilEnd(Message, usize),
     /// Interleaved data: its four octets of header, then so many to skip.
     SkipHead,
     Skip(usize),
@@ -50,7 +53,7 @@ impl Reader {
     /// The connection ended, or nothing more is expected: gives the message whose body had no length.
     pub fn handle_end(&mut self) -> Option<Message> {
         match core::mem::take(&mut self.state) {
-            State::UntilEnd(message) => Some(message),
+            State::UntilEnd(message, _) => Some(message),
             other => {
                 self.state = other;
                 None
@@ -75,7 +78,7 @@ impl Reader {
             State::Head => self.take_head(bytes),
             State::Body(message, missing) => {
                 let (taken, rest) = bytes.split_at_checked(*missing).unwrap_or((bytes, &[]));
-                message.body.extend_from_slice(taken);
+                keep(message, taken);
                 *missing -= taken.len();
                 if *missing == 0
                     && let State::Body(message, _) = core::mem::take(&mut self.state)
@@ -84,11 +87,12 @@ impl Reader {
                 }
                 Ok(rest)
             }
-            State::UntilEnd(message) => {
-                if message.body.len() + bytes.len() > MAX_BODY {
+            State::UntilEnd(message, length) => {
+                *length = length.saturating_add(bytes.len());
+                if *length > MAX_BODY {
                     return Err(RtspError::BodyTooLong);
                 }
-                message.body.extend_from_slice(bytes);
+                keep(message, bytes);
                 Ok(&[])
             }
             State::SkipHead => {
@@ -147,7 +151,7 @@ impl Reader {
             Some(Ok(length)) if length > 0 => self.state = State::Body(message, length),
             // RFC 2326 §4.4 says that there is no body then; some units send one all the same.
             None if has_type && matches!(message.start, Start::Response { status: 200, .. }) => {
-                self.state = State::UntilEnd(message);
+                self.state = State::UntilEnd(message, 0);
             }
             _ => self.messages.push_back(message),
         }
@@ -155,8 +159,15 @@ impl Reader {
     }
 }
 
+/// Adds to the body what of it there is room for.
+fn keep(message: &mut Message, octets: &[u8]) {
+    let room = MAX_KEPT.saturating_sub(message.body.len());
+    message.body.extend_from_slice(octets.get(..room).unwrap_or(octets));
+}
+
 const MAX_HEAD: usize = 8192; // real ones have 200 octets
-const MAX_BODY: usize = 8192; // as much of a description as is read
+const MAX_BODY: usize = 1 << 20; // a description of all streams of a big router has 100 KiB
+pub(crate) const MAX_KEPT: usize = 8193; // of a description 8192 are read
 
 #[cfg(test)]
 mod tests {
@@ -178,6 +189,38 @@ mod tests {
     }
 
     #[test]
+    fn a_long_body_is_cut_and_what_follows_it_is_read() {
+        for (length, kept) in [(8192, 8192), (8193, 8193), (8194, 8193), (1 << 20, 8193)] {
+            let body = || (0..=250_u8).cycle().take(length);
+            let mut bytes =
+                alloc::format!("RTSP/1.0 200 OK\r\nContent-Length: {length}\r\n\r\n").into_bytes();
+            bytes.extend(body());
+            bytes.extend(b"RTSP/1.0 200 OK\r\nContent-Length: 1\r\n\r\nx");
+            let cut: Vec<u8> = body().take(kept).collect();
+            let mut reader = Reader::new();
+            assert_eq!(read(&mut reader, &bytes), [&*cut, b"x"], "{length}");
+            let pieces = bytes.chunks(1000).flat_map(|piece| read(&mut reader, piece));
+            assert_eq!(pieces.collect::<Vec<_>>(), [&*cut, b"x"], "{length}");
+        }
+    }
+
+    #[test]
+    fn a_long_body_without_length_is_cut_and_an_endless_one_refused() {
+        let mut reader = Reader::new();
+        let head = b"RTSP/1.0 200 OK\r\nContent-Type: application/sdp\r\n\r\n";
+        assert!(read(&mut reader, head).is_empty());
+        for _ in 0..1024 {
+            assert!(read(&mut reader, &[b'a'; 1024]).is_empty());
+        }
+        assert_eq!(reader.handle_bytes(b"a"), Err(RtspError::BodyTooLong));
+        assert_eq!(reader.handle_end(), None);
+        let mut reader = Reader::new();
+        read(&mut reader, head);
+        read(&mut reader, &[b'a'; 1 << 20]);
+        assert_eq!(reader.handle_end().expect("ended").body, [b'a'; 8193]);
+    }
+
+    #[test]
     fn interleaved_data_is_skipped_also_in_pieces() {
         let mut reader = Reader::new();
         let mut bytes = b"$\x01\0\x05RTSP/$\0\0\0\r\nRTSP/1.0 200 OK\nContent-Length: 2\n\nab".to_vec();
@@ -192,7 +235,7 @@ mod tests {
         for (bytes, error) in [
             (&b"hello\r\n\r\n"[..], RtspError::StartLine),
             (b"RTSP/1.0 200 OK\r\nContent-Length: -1\r\n\r\n", RtspError::ContentLength),
-            (b"RTSP/1.0 200 OK\r\nContent-Length: 8193\r\n\r\n", RtspError::BodyTooLong),
+            (b"RTSP/1.0 200 OK\r\nContent-Length: 1048577\r\n\r\n", RtspError::BodyTooLong),
             (&[b'a'; 8194], RtspError::HeadTooLong),
             (&[&b"X * RTSP/1.0\n"[..], &b"a:b\n".repeat(65), b"\n"].concat(), RtspError::TooManyHeaders),
         ] {

@@ -8,7 +8,7 @@ use core::net::IpAddr;
 
 use wireloom_units::Nanos;
 
-use crate::{Message, Reader, Resource, Start, uri::by_name};
+use crate::{Message, Reader, Resource, RtspError, Start, reader::MAX_KEPT, uri::by_name};
 
 /// Describes our own sessions to everybody who asks, and again when they change. Owns no socket and no clock.
 ///
@@ -121,8 +121,12 @@ impl RtspServer {
     pub fn handle_bytes(&mut self, now: Nanos, id: ConnectionId, bytes: &[u8]) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.last = now;
-        let result = connection.reader.handle_bytes(bytes);
+        let mut result = connection.reader.handle_bytes(bytes);
         while let Some(message) = connection.reader.poll_message() {
+            if message.body.len() >= MAX_KEPT {
+                result = Err(RtspError::BodyTooLong); // no request needs that
+                break;
+            }
             // A response answers an ANNOUNCE of ours: there is nothing to do about it.
             if let Start::Request { method, uri, major } = &message.start {
                 let sessions = Catalogue { authority: &self.authority, sessions: &self.sessions };

@@ -159,6 +159,23 @@ fn redirections_between_descriptions_do_not_add_up() {
 }
 
 #[test]
+fn a_description_that_is_too_long_concerns_its_own_session_only() {
+    let mut client = RtspClient::new("192.0.2.31:554");
+    assert!(client.describe(at(0), "Long") && client.describe(at(0), "B"));
+    let long = [SDP, &b"a=x\r\n".repeat(4000)].concat();
+    let answer = |cseq: u32| Message::response(200).with("CSeq", cseq).with_body("application/sdp", &long);
+    client.handle_bytes(at(0), &[answer(1).emit(), ok(2)].concat());
+    let cut = || long[..8193].to_vec();
+    assert_eq!(
+        events(&mut client),
+        [ClientEvent::Described { name: "Long".to_owned(), body: cut() }, described("B")]
+    );
+    let push = Message::request("ANNOUNCE", "x").with("CSeq", 1).with_body("application/sdp", &long);
+    client.handle_bytes(at(1), &push.emit());
+    assert_eq!(events(&mut client), [ClientEvent::Announced { uri: "x".to_owned(), body: cut() }]);
+}
+
+#[test]
 fn redirections_are_followed_here_and_told_elsewhere_but_never_for_ever() {
     let answer =
         |cseq: u32, url: &str| Message::response(302).with("CSeq", cseq).with("Location", url).emit();

