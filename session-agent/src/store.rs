@@ -37,6 +37,9 @@ pub struct Saved {
     /// Presets by name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub presets: BTreeMap<String, SavedPreset>,
+    /// What was wished when the oldest checkpoint was made that nobody has confirmed yet, as output and input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unconfirmed: Option<Vec<[(String, u16); 2]>>,
     /// Nodes that wishes need, by the id of their stream: shown offline until their device is heard again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub remembered: BTreeMap<String, wireloom_wanted::Node>,

@@ -18,6 +18,19 @@ pub enum Edit {
     Withdraw(Pair),
 }
 
+impl Checkpoint {
+    /// The pairs that were wished.
+    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+        self.0.iter()
+    }
+}
+
+impl FromIterator<Pair> for Checkpoint {
+    fn from_iter<I: IntoIterator<Item = Pair>>(pairs: I) -> Self {
+        Self(pairs.into_iter().collect())
+    }
+}
+
 impl Engine {
     /// Remembers what is wished now.
     pub fn checkpoint(&self) -> Checkpoint {

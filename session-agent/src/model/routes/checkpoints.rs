@@ -1,9 +1,11 @@
 //! Checkpoints: what was wished comes back unless its client confirms in time.
 
-use wireloom_route::Checkpoint;
+use tracing::info;
+use wireloom_route::{Checkpoint, Pair};
 use wireloom_units::Nanos;
 
 use super::super::Model;
+use super::remember::{end_of, saved_end};
 use crate::request::{Answer, Refused};
 use crate::time::Now;
 use crate::view::CheckpointView;
@@ -39,6 +41,7 @@ impl Model {
             expires_us: now.wall_us.saturating_add(span.0 / 1000),
         };
         self.routes.checkpoints.insert(self.routes.next_checkpoint, open);
+        self.save_unconfirmed(now);
         Ok(vec![self.routes.next_checkpoint.to_string()])
     }
 
@@ -52,7 +55,36 @@ impl Model {
             let edits = self.routes.engine.edits_to(&open.wished);
             self.routes.engine.edit(now.mono, &edits);
         }
+        self.remember(now); // in one piece with what follows
+        self.save_unconfirmed(now);
         Ok(Vec::new())
+    }
+
+    /// Saves what the oldest checkpoint goes back to, for an agent that comes after one that was killed.
+    fn save_unconfirmed(&mut self, now: Now) {
+        let oldest = self.routes.checkpoints.values().next();
+        let pairs = oldest.map(|open| {
+            let pairs = open.wished.pairs();
+            pairs.map(|pair| [&pair.output, &pair.input].map(saved_end)).collect::<Vec<_>>()
+        });
+        if pairs != self.saved.unconfirmed {
+            self.saved.unconfirmed = pairs;
+            self.save_within(now, Nanos::ZERO);
+        }
+    }
+
+    /// Goes back to what was wished before an agent died whose clients had not confirmed: they cannot any more.
+    pub(super) fn roll_back_unconfirmed(&mut self, now: Now) {
+        let Some(pairs) = self.saved.unconfirmed.take() else { return };
+        let wished: Checkpoint =
+            pairs.iter().map(|[output, input]| Pair::new(end_of(output), end_of(input))).collect();
+        let edits = self.routes.engine.edits_to(&wished);
+        info!(
+            "nobody confirmed the changes of routes before the agent ended: {} are taken back",
+            edits.len()
+        );
+        self.routes.engine.edit(now.mono, &edits);
+        self.save_within(now, Nanos::ZERO);
     }
 
     /// The client left the bus without confirming.

@@ -18,6 +18,7 @@ impl Model {
         let wishes: Vec<_> = self.saved.wishes.iter().map(wish_of).collect();
         self.routes.engine.restore(now.mono, wishes);
         self.routes.saved_revision = self.routes.engine.revision();
+        self.roll_back_unconfirmed(now);
         for (id, node) in self.saved.remembered.clone() {
             if self.streams.contains_key(&id) || node.check().is_err() || !id.starts_with("s-") {
                 continue;
@@ -78,16 +79,24 @@ impl Model {
 }
 
 fn wish_of(saved: &SavedWish) -> Wish {
-    let port = |(device, channel): &(String, u16)| Port::new(device.as_str(), *channel);
-    let pair = Pair::new(port(&saved.output), port(&saved.input));
+    let pair = Pair::new(end_of(&saved.output), end_of(&saved.input));
     Wish { pair, wished: !saved.withdrawn, cleared: saved.cleared }
 }
 
+/// An end of a route as it is saved.
+pub(super) fn saved_end(port: &Port) -> (String, u16) {
+    (port.device.as_str().to_owned(), port.channel)
+}
+
+/// An end of a route that was saved.
+pub(super) fn end_of((device, channel): &(String, u16)) -> Port {
+    Port::new(device.as_str(), *channel)
+}
+
 fn saved_of(wish: &Wish) -> SavedWish {
-    let end = |port: &Port| (port.device.as_str().to_owned(), port.channel);
     SavedWish {
-        output: end(&wish.pair.output),
-        input: end(&wish.pair.input),
+        output: saved_end(&wish.pair.output),
+        input: saved_end(&wish.pair.input),
         withdrawn: !wish.wished,
         cleared: wish.cleared,
     }

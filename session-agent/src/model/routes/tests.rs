@@ -337,3 +337,40 @@ fn of_two_nodes_with_one_name_the_first_is_linked_and_each_may_quit() {
     bench.pass(1);
     assert_eq!((wishes(&bench), made(&mut bench)), (0, vec![]), "the last link was removed by a person");
 }
+
+#[test]
+fn what_nobody_confirmed_is_taken_back_by_the_next_agent_when_the_first_was_killed() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    let wished = |bench: &Bench| {
+        let wishes = bench.model.routes.engine.saved();
+        let pairs = wishes.iter().filter(|wish| wish.wished).map(|wish| &wish.pair);
+        pairs.map(|pair| (pair.output.channel, pair.input.channel)).collect::<Vec<_>>()
+    };
+    let connect = |bench: &mut Bench, map: (u32, u32)| {
+        let connections = vec![Connection { source: stage.clone(), sink: MONITOR.into(), map: vec![map] }];
+        let ask = Ask::Route(RouteAsk::Connect { connections, dry_run: false });
+        bench.model.handle_ask(bench.now, ask).expect("is possible");
+        bench.settle();
+    };
+    let checkpoint = |bench: &mut Bench| {
+        let ask = Ask::Route(RouteAsk::CreateCheckpoint { client: ":1.7".into(), timeout_s: 600 });
+        bench.model.handle_ask(bench.now, ask).expect("can be made").remove(0)
+    };
+    connect(&mut bench, (0, 0));
+    let before = checkpoint(&mut bench);
+    connect(&mut bench, (1, 1));
+    let second = checkpoint(&mut bench);
+    assert_eq!(wished(&bench), [(0, 0), (1, 1)]);
+    // The younger one is confirmed; the older one still is not.
+    let confirm = |id: &str| Ask::Route(RouteAsk::EndCheckpoint { id: id.to_owned(), rollback: false });
+    bench.model.handle_ask(bench.now, confirm(&second)).expect("is there");
+    let killed = bench.model.saved.clone();
+    let next = Bench::new(killed);
+    assert_eq!(wished(&next), [(0, 0)]);
+    assert_eq!(next.model.saved.unconfirmed, None, "once is enough");
+
+    bench.model.handle_ask(bench.now, confirm(&before)).expect("is there");
+    let confirmed = bench.model.unsaved().expect("there is something to save");
+    assert_eq!(wished(&Bench::new(confirmed)), wished(&bench));
+}
