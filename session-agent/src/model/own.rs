@@ -90,6 +90,15 @@ impl Model {
             }
             Some(frames) => return invalid(format!("packet-frames is 1 to 384, not {frames}")),
         };
+        if new.flavour == Flavour::Dante
+            && (channels > 8 || new.rate != 48_000 || new.encoding != "L24" || packet_frames != 48)
+        {
+            return invalid(
+                "devices of Dante take 1 to 8 channels of L24 at 48000 Hz in packets of 48 frames; the flavour aes67 \
+                 describes any other"
+                    .to_owned(),
+            );
+        }
         if let Some(name) = &new.interface {
             let facts = self.interfaces.iter().find(|facts| facts.name == *name);
             let facts = facts.ok_or_else(|| {

@@ -126,3 +126,20 @@ fn a_stream_leaves_by_the_interface_it_was_made_for_or_says_why_not() {
     bench.settle();
     assert_ne!(condition(&mut bench).reason, "announced");
 }
+
+#[test]
+fn what_devices_of_dante_do_not_take_is_not_described_for_them() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let dante = || NewStream { flavour: Flavour::Dante, dry_run: true, ..drums() };
+    let mut make = |new| bench.model.handle_ask(bench.now, Ask::Create(new));
+    make(NewStream { channels: 8, ..dante() }).expect("can be made");
+    for new in [
+        NewStream { channels: 9, ..dante() },
+        NewStream { rate: 96_000, ..dante() },
+        NewStream { encoding: "L16".into(), ..dante() },
+        NewStream { packet_frames: Some(24), ..dante() },
+    ] {
+        assert!(matches!(make(new.clone()), Err(Refused::Invalid(_))), "{new:?}");
+    }
+}
