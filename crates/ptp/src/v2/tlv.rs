@@ -43,24 +43,25 @@ pub struct Tlv<'a> {
     pub value: &'a [u8],
 }
 
-/// The suffix of a message: whole TLVs, checked once.
+/// The suffix of a message: whole TLVs, checked once, and at most three octets more, which are none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tlvs<'a> {
     octets: &'a [u8],
 }
 
 impl<'a> Tlvs<'a> {
-    /// Checks that `octets` is a row of whole TLVs. An odd length is let through, though the standard forbids it.
+    /// Checks that `octets` is a row of whole TLVs. An odd length is let through, though the standard forbids it, and so
+    /// is a rest too short for type and length: it is no TLV, and what came before it is not in doubt.
     pub fn parse(octets: &'a [u8]) -> Result<Self, WireError> {
         let mut rest = octets;
-        while !rest.is_empty() {
+        while rest.len() >= HEAD {
             let offset = octets.len() - rest.len();
             (_, rest) = split(rest).ok_or(WireError::Tlv { offset })?;
         }
         Ok(Self { octets })
     }
 
-    /// All of them as octets.
+    /// All of them as octets, with what is behind them.
     pub const fn octets(&self) -> &'a [u8] {
         self.octets
     }
@@ -77,7 +78,9 @@ impl<'a> Tlvs<'a> {
 }
 
 fn split(octets: &[u8]) -> Option<(Tlv<'_>, &[u8])> {
-    let (&[k0, k1, l0, l1], rest) = octets.split_first_chunk::<4>()?;
+    let (&[k0, k1, l0, l1], rest) = octets.split_first_chunk::<HEAD>()?;
     let (value, rest) = rest.split_at_checked(u16::from_be_bytes([l0, l1]).into())?;
     Some((Tlv { kind: u16::from_be_bytes([k0, k1]).into(), value }, rest))
 }
+
+const HEAD: usize = 4; // type and length
