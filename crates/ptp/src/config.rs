@@ -78,10 +78,6 @@ pub struct Config {
     pub log_min_delay_req: i8,
     /// Announce intervals of silence after which a leader is given up, 2 to 10.
     pub announce_receipt_timeout: u8,
-    /// Whether Announce, Sync and Follow_Up with the unicast flag are heard; delay exchanges always are.
-    pub accept_unicast: bool,
-    /// Whether messages with the alternate-master flag are heard.
-    pub accept_alternate_master: bool,
     /// Our own time, for leading.
     pub own_time: OwnTime,
     /// The local oscillator.
@@ -104,8 +100,6 @@ impl Config {
             log_sync: -3,
             log_min_delay_req: 0,
             announce_receipt_timeout: 3,
-            accept_unicast: false,
-            accept_alternate_master: false,
             own_time: OwnTime { base: 0, time: TaiTime::EPOCH, ptp_timescale: false, utc_offset: None },
             oscillator: Oscillator::Crystal,
             lock_threshold_ns: 20_000,
