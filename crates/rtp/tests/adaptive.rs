@@ -323,3 +323,230 @@ fn a_timeline_fed_by_another_clock_has_no_gap() {
         assert!((rate - ppm).abs() < 3.0, "{rate} ppm");
     }
 }
+
+/// A sender like PipeWire's rtp-sink: it is called once a cycle of its own graph, and sends then what packets are full.
+#[derive(Debug)]
+struct Bursts {
+    /// Frames of its cycle.
+    cycle: u32,
+    /// How fast its clock is.
+    ppm: f64,
+    /// Frames that it leaves out once a second.
+    slip: u32,
+    /// Whether its timestamps count them.
+    counted: bool,
+    /// When it sends nothing for a tenth of a second, and then all at once.
+    late_at: f64,
+    seconds: u32,
+}
+
+/// What was heard of a [`Bursts`].
+#[derive(Debug)]
+struct Heard {
+    jumps: u32,
+    /// Frames asked for that were not there, of the whole run.
+    missing: u32,
+    /// The least and the greatest ratio, in ppm: after two seconds, and in the last half.
+    early: (f64, f64),
+    late: (f64, f64),
+}
+
+fn hear(seed: u64, sender: &Bursts) -> Heard {
+    const PACKET: u32 = 48;
+    let mut random = Random(seed);
+    let source = Source { offset: 0, ..Source::stereo(PACKET) };
+    let mut timeline = source.timeline(16_384);
+    timeline.forget_offset();
+    // A cycle here, a cycle there, two packets, a late tenth of a second and a few milliseconds of jitter.
+    let late = if sender.late_at > 0.0 { 4_800 } else { 0 };
+    let latency = Samples(QUANTUM + sender.cycle + 2 * PACKET + late + 240);
+    let mut steering = Steering::new(SteeringConfig { latency, ..CONFIG });
+    let start = 1_u64 << 32;
+    let (mut called, mut calls, mut ready, mut first, mut sequence) =
+        (start as f64 + 7.7, 0_u64, 0, 77_000_u64, 0_u16);
+    let mut held_until = 0.0;
+    let mut waiting = std::collections::VecDeque::new();
+    let (mut fraction, mut out) = (0.0, [[0.0; 2 * QUANTUM as usize]; 2]);
+    let nothing = (f64::MAX, f64::MIN);
+    let mut heard = Heard { jumps: 0, missing: 0, early: nothing, late: nothing };
+    let mut begun = false;
+    let total = u64::from(sender.seconds) * 48_000 / u64::from(QUANTUM);
+    for cycle in 0..total {
+        let now = start + cycle * u64::from(QUANTUM);
+        let seconds = cycle as f64 * f64::from(QUANTUM) / 48_000.0;
+        while called <= now as f64 {
+            // Once a second it loses frames: its graph missed a cycle.
+            let before = calls * u64::from(sender.cycle) / 48_000;
+            calls += 1;
+            let lost = calls * u64::from(sender.cycle) / 48_000 > before;
+            ready += sender.cycle - if lost { sender.slip } else { 0 };
+            first += u64::from(if lost && sender.counted { sender.slip } else { 0 });
+            let at = called + 10.0 + 40.0 * random.unit();
+            if sender.late_at > 0.0 && seconds > sender.late_at && held_until == 0.0 {
+                held_until = at + 4_800.0;
+            }
+            while ready >= PACKET {
+                waiting.push_back((at.max(held_until) as u64, source.packet(first, sequence)));
+                ready -= PACKET;
+                first += u64::from(PACKET);
+                sequence = sequence.wrapping_add(1);
+            }
+            called += f64::from(sender.cycle) / (1.0 + sender.ppm * 1e-6);
+        }
+        while waiting.front().is_some_and(|(at, _)| *at <= now) {
+            let (at, bytes) = waiting.pop_front().expect("there is one");
+            let (at, packet) = (MediaIndex(at), RtpPacket::parse(&bytes).expect("ours"));
+            let placement = timeline.handle_packet(steering.index_at(at), 0, &packet);
+            if !placement.is_heard() {
+                continue;
+            }
+            if placement == Placement::Restart {
+                steering.handle_restart(at, packet.time, Samples(PACKET));
+            }
+            steering.handle_packet(at, packet.time, Samples(PACKET));
+            if let Some(offset) = steering.offset() {
+                timeline.set_offset(offset);
+            }
+        }
+        let Some(step) = steering.poll_step(MediaIndex(now), Samples(QUANTUM)) else { continue };
+        fraction += step.ratio * f64::from(QUANTUM);
+        let wanted = fraction as u32;
+        fraction -= f64::from(wanted);
+        let read = timeline.read(step.at, Samples(wanted), &mut out);
+        begun |= read.gap == 0;
+        if begun && read.gap > 0 {
+            heard.missing += read.gap;
+            steering.starved();
+        }
+        steering.consumed(Samples(wanted));
+        heard.jumps += u32::from(step.jumped);
+        let ppm = (step.ratio - 1.0) * 1e6;
+        if seconds > 2.0 {
+            heard.early = (heard.early.0.min(ppm), heard.early.1.max(ppm));
+        }
+        if cycle > total / 2 {
+            heard.late = (heard.late.0.min(ppm), heard.late.1.max(ppm));
+        }
+    }
+    heard
+}
+
+const BURSTS: Bursts = Bursts { cycle: 256, ppm: 0.0, slip: 0, counted: false, late_at: 0.0, seconds: 60 };
+
+/// Every sender that cycles of 1.3, 5 and 20 ms and clocks either way make of `like`.
+fn each(like: &Bursts, mut judge: impl FnMut(&Bursts, &Heard)) {
+    for cycle in [64, 240, 960] {
+        for ppm in [100.0, 0.0, -100.0] {
+            let sender = Bursts { cycle, ppm, ..*like };
+            let heard = hear(u64::from(cycle), &sender);
+            println!("{sender:?}: {heard:?}");
+            judge(&sender, &heard);
+        }
+    }
+}
+
+#[test]
+fn a_sender_in_bursts_is_heard_at_its_pitch_from_the_beginning() {
+    for late_at in [0.0, 0.5, 20.0] {
+        each(&Bursts { late_at, ..BURSTS }, |sender, heard| {
+            assert_eq!((heard.jumps, heard.missing), (1, 0), "{sender:?}: {heard:?}");
+            let (least, most) = (sender.ppm.min(0.0), sender.ppm.max(0.0));
+            assert!(heard.early.0 > least - 50.0 && heard.early.1 < most + 150.0, "{sender:?}: {heard:?}");
+            assert!(heard.late.0 > sender.ppm - 10.0 && heard.late.1 < sender.ppm + 10.0, "{heard:?}");
+        });
+    }
+}
+
+#[test]
+fn a_sender_whose_timestamps_slip_is_missed_only_where_it_left_frames_out() {
+    each(&Bursts { slip: 32, counted: true, ..BURSTS }, |sender, heard| {
+        assert_eq!(heard.jumps, 1, "{sender:?}: {heard:?}");
+        // With the frames goes the packet after them, which might be anyone's.
+        assert!(heard.missing <= sender.seconds * (sender.slip + 48), "{sender:?}: {heard:?}");
+        let (least, most) = (sender.ppm.min(0.0), sender.ppm.max(0.0));
+        assert!(heard.early.0 > least - 300.0 && heard.early.1 < most + 300.0, "{sender:?}: {heard:?}");
+    });
+}
+
+#[test]
+fn a_sender_that_slips_behind_its_timestamps_is_followed_without_a_gap() {
+    for slip in [32, 64] {
+        each(&Bursts { slip, ..BURSTS }, |sender, heard| {
+            assert_eq!((heard.jumps, heard.missing), (1, 0), "{sender:?}: {heard:?}");
+            // What the sender plays in a second of its reader.
+            let rate = sender.ppm - f64::from(slip) / 48_000.0 * 1e6;
+            let pull = Steering::MAX_PULL * 1e6;
+            assert!(heard.early.0 > rate - pull && heard.early.1 < sender.ppm.max(0.0) + 150.0, "{heard:?}");
+            assert!(heard.late.0 > rate - 350.0 && heard.late.1 < rate + 350.0, "{sender:?}: {heard:?}");
+        });
+    }
+}
+
+#[test]
+fn a_step_of_the_path_does_not_bend_the_rate() {
+    // 2 ms later from the tenth second on. Nothing moves the position here, so that it goes on to be drawn back by this.
+    let steps = play(60_000, |_| 0, |packet| if packet > 10_000 { 96 } else { 0 });
+    let pull = 96.0 / (5.0 * 48_000.0);
+    let least = steps.iter().map(|(_, _, ratio)| *ratio).fold(f64::MAX, f64::min);
+    assert!((least - 1.0 + pull).abs() < 2e-6, "{least}");
+}
+
+#[test]
+fn who_asks_for_frames_before_they_come_goes_back_at_once() {
+    let mut steering = Steering::new(CONFIG);
+    let (mut jumps, mut starved) = (0, 0);
+    for packet in 0..12_000_u64 {
+        let now = MediaIndex((1 << 31) + 48 * packet);
+        // The path grows by 15 ms, more than the latency.
+        let late = if packet > 6_000 { 15 } else { 0 };
+        let time = MediaTime::from_wire(((packet - late.min(packet)) * 48) as u32);
+        steering.handle_packet(now, time, Samples(48));
+        let step = steering.poll_step(now, Samples(48)).expect("anchored");
+        jumps += u32::from(step.jumped);
+        let offset = steering.offset().expect("anchored");
+        if step.at.plus(Samples(48)).media_time(offset).since(time) > 48 {
+            starved += 1;
+            steering.starved();
+        }
+        steering.consumed(Samples(48));
+    }
+    // A second shows that the path has moved.
+    assert!(jumps == 2 && starved < 1_300, "{jumps} jumps, {starved} cycles without sound");
+}
+
+#[test]
+fn a_reader_that_was_locked_goes_on_where_it_was() {
+    let start = 1_u64 << 31;
+    let packet = |steering: &mut Steering, number: u64, offset: u32| {
+        let time = MediaIndex(start + 48 * number).media_time(offset);
+        steering.handle_packet(MediaIndex(start + 48 * (number + 1)), time, Samples(48));
+    };
+    let mut steering = Steering::new(CONFIG);
+    steering.take_over(MediaIndex(start), 77, MediaIndex(start - 480));
+    let mut at = start - 480;
+    for number in 0..2_000 {
+        packet(&mut steering, number, 77);
+        let now = MediaIndex(start + 48 * number);
+        let step = steering.poll_step(now, Samples(48)).expect("it goes on");
+        assert_eq!((step.at, step.jumped, steering.offset()), (MediaIndex(at), false, Some(77)));
+        steering.consumed(Samples(48));
+        at += 48;
+    }
+    // Of an offset that was wrong the first packet tells.
+    steering.take_over(MediaIndex(start), 77, MediaIndex(start - 480));
+    packet(&mut steering, 0, 123_456);
+    assert!(steering.poll_step(MediaIndex(start + 48), Samples(48)).expect("anchored").jumped);
+    assert_eq!(steering.offset(), Some(123_456));
+}
+
+#[test]
+fn a_sender_that_slips_is_kept_and_another_forgotten() {
+    let mut steering = Steering::new(CONFIG);
+    let (now, next) = (MediaIndex(96_000), MediaIndex(96_048));
+    steering.handle_packet(now, MediaTime::from_wire(7), Samples(48));
+    let offset = steering.offset();
+    steering.handle_restart(next, MediaTime::from_wire(7 + 48 + 64), Samples(48));
+    assert_eq!(steering.offset(), offset);
+    steering.handle_restart(next, MediaTime::from_wire(7 + 48 + 48_000), Samples(48));
+    assert_eq!(steering.offset(), None);
+}
