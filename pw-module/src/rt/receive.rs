@@ -122,7 +122,8 @@ impl Receive {
     fn choose(&self, ours: bool, graph_rate: u32) -> Mode {
         let foreign =
             !ours || graph_rate != self.config.rate.hz() || self.config.relation == ClockRelation::Other;
-        if foreign || self.misfit {
+        // Until it can be resampled, a sender whose clock has turned out to be another is played as it was.
+        if foreign || self.misfit && self.is_ready(graph_rate) {
             Mode::Adaptive
         } else if self.config.offset.is_some() {
             Mode::Locked
@@ -131,7 +132,11 @@ impl Receive {
         }
     }
 
-    fn change_mode(&mut self, mode: Mode) {
+    fn is_ready(&self, graph_rate: u32) -> bool {
+        self.adaptive.as_ref().is_some_and(|adaptive| adaptive.is_for(graph_rate))
+    }
+
+    fn change_mode(&mut self, mode: Mode, now: MediaIndex) {
         let before = self.mode.replace(mode);
         self.config.report.set_mode(Some(mode));
         if before == Some(mode) {
@@ -144,9 +149,18 @@ impl Receive {
                 self.config.timeline.forget_offset();
             }
             Mode::Adaptive => {
-                self.config.timeline.forget_offset();
-                if let Some(adaptive) = &mut self.adaptive {
-                    adaptive.steering.restart();
+                let heard = before.and(self.config.timeline.offset()).zip(self.expected);
+                match (&mut self.adaptive, heard) {
+                    (Some(adaptive), Some((offset, (_, next)))) => {
+                        let at = next.offset_by(-i64::from(self.latency));
+                        adaptive.take_over(now, offset, at, Samples(self.latency));
+                    }
+                    (adaptive, _) => {
+                        self.config.timeline.forget_offset();
+                        if let Some(adaptive) = adaptive {
+                            adaptive.steering.restart();
+                        }
+                    }
                 }
             }
         }
@@ -157,7 +171,7 @@ impl Receive {
         let now = MediaIndex(position.index);
         let mode = self.choose(world.drives(position), position.rate);
         if self.mode != Some(mode) {
-            self.change_mode(mode);
+            self.change_mode(mode, now);
         }
         let continues = self.expected == Some((position.clock_id, now));
         if !continues && self.expected.is_some() && mode != Mode::Adaptive {
@@ -216,7 +230,7 @@ impl Receive {
         match (self.mode, adaptive) {
             (Some(Mode::Adaptive), Some(adaptive)) => {
                 if restarted {
-                    adaptive.steering.restart();
+                    adaptive.steering.handle_restart(arrived, packet.time, frames);
                 }
                 adaptive.steering.handle_packet(arrived, packet.time, frames);
                 if let Some(offset) = adaptive.steering.offset() {
@@ -299,8 +313,8 @@ impl Receive {
             let payload_type = stream.payload_type;
             report.set_heard(Heard { ssrc: ssrc.0, payload_type, frames: frames.0 });
         }
-        let ready = self.adaptive.as_ref().is_some_and(|adaptive| adaptive.is_for(position.rate));
-        report.set_wants_adaptive(self.mode == Some(Mode::Adaptive) && !ready, position.rate);
+        let wants = self.misfit || self.mode == Some(Mode::Adaptive);
+        report.set_wants_adaptive(wants && !self.is_ready(position.rate), position.rate);
         if self.since_window >= position.rate {
             self.since_window = 0;
             report.set_window(&self.config.timeline.take_window());
@@ -340,7 +354,7 @@ mod tests {
     fn begin_cycle(receive: &mut Receive) -> Option<Mode> {
         let mode = receive.choose(true, 48_000);
         if receive.mode != Some(mode) {
-            receive.change_mode(mode);
+            receive.change_mode(mode, MediaIndex(0));
         }
         receive.mode
     }
@@ -357,6 +371,24 @@ mod tests {
         }
         receive.set_clock(ClockRelation::Other, None);
         assert_eq!(begin_cycle(&mut receive), Some(Mode::Adaptive));
+    }
+
+    #[test]
+    fn a_clock_that_turns_out_to_be_another_is_played_on_without_a_gap() {
+        let mut receive = receive(None);
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Learned));
+        receive.config.timeline.set_offset(1234);
+        receive.misfit = true;
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Learned), "nothing resamples yet");
+        let (stereo, rate) = (Channels::new(2).expect("two"), Rate::HZ_48000);
+        let adaptive = Adaptive::new(stereo, rate, rate, Samples(144), 1024).expect("made");
+        receive.set_adaptive(Some(Box::new(adaptive)));
+        receive.expected = Some((7, MediaIndex(96_000)));
+        assert_eq!(begin_cycle(&mut receive), Some(Mode::Adaptive));
+        assert_eq!(receive.config.timeline.offset(), Some(1234), "what has come is kept");
+        let steering = &mut receive.adaptive.as_mut().expect("given").steering;
+        let step = steering.poll_step(MediaIndex(0), Samples(64)).expect("it goes on");
+        assert_eq!((step.at, step.jumped), (MediaIndex(96_000 - 144), false));
     }
 
     #[test]

@@ -10,8 +10,8 @@ use wireloom_units::{Channels, MediaIndex, Rate, Samples};
 
 /// Taps of the interpolation filter: half of them are the delay it adds, in samples of the stream.
 pub(super) const TAPS: usize = 128;
-/// How far the ratio may leave the nominal one: 1000 ppm of drift and what draws the position in.
-pub(super) const MAX_RELATIVE_RATIO: f64 = 1.002;
+/// How far the ratio may leave the nominal one: 2000 ppm of drift and what draws the position in, either way.
+pub(super) const MAX_RELATIVE_RATIO: f64 = 1.003;
 
 /// Everything that playing a foreign clock needs. Made on the main loop, used on the data loop.
 pub(crate) struct Adaptive {
@@ -21,7 +21,17 @@ pub(crate) struct Adaptive {
     output: Vec<Vec<f32>>,
     max_frames: usize,
     graph_rate: Rate,
-    fade_in: bool,
+    stream_rate: Rate,
+    fade: Option<Fade>,
+}
+
+/// How the next cycle begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fade {
+    /// From silence.
+    In,
+    /// From the stream as it was read before, frame by frame.
+    Over,
 }
 
 /// Why a resampler could not be made.
@@ -63,13 +73,23 @@ impl Adaptive {
             output: vec![vec![0.0; max_frames]; count],
             max_frames,
             graph_rate,
-            fade_in: true,
+            stream_rate,
+            fade: Some(Fade::In),
         })
     }
 
     /// Whether it resamples to a graph at `hz`.
     pub(super) fn is_for(&self, hz: u32) -> bool {
         self.graph_rate.hz() == hz
+    }
+
+    /// Goes on at the graph's index `now` with a stream that was read frame by frame, by `offset` and `latency` behind, and
+    /// of which `at` is the next frame.
+    pub(super) fn take_over(&mut self, now: MediaIndex, offset: u32, at: MediaIndex, latency: Samples) {
+        self.resampler.reset();
+        self.steering.set_latency(latency);
+        self.steering.take_over(now, offset, at);
+        self.fade = Some(if self.graph_rate == self.stream_rate { Fade::Over } else { Fade::In });
     }
 
     /// Plays `frames` frames of the graph at its index `now`. Without a first packet, or with more frames than there
@@ -90,7 +110,7 @@ impl Adaptive {
         if step.jumped {
             self.resampler.reset();
             self.resampler.set_chunk_size(count).ok()?;
-            self.fade_in = true;
+            self.fade = Some(Fade::In);
         }
         // A ratio out of bounds is a clock that nobody sells; the last ratio serves as well as any.
         let _ = self.resampler.set_resample_ratio(1.0 / step.ratio, !step.jumped);
@@ -98,7 +118,13 @@ impl Adaptive {
         if self.input.iter().any(|channel| channel.len() < needed) {
             return None;
         }
+        if self.fade == Some(Fade::Over) {
+            timeline.read(step.at, Samples(frames), out);
+        }
         let read = timeline.read(step.at, Samples(u32::try_from(needed).ok()?), self.input.as_mut_slice());
+        if read.gap > 0 {
+            self.steering.starved();
+        }
         let channels = self.input.len();
         let input = SequentialSliceOfVecs::new(&self.input, channels, needed).ok()?;
         let mut output = SequentialSliceOfVecs::new_mut(&mut self.output, channels, count).ok()?;
@@ -107,20 +133,19 @@ impl Adaptive {
         self.steering.consumed(Samples(u32::try_from(taken).ok()?));
         for (index, from) in self.output.iter_mut().enumerate() {
             let Some(from) = from.get_mut(..made.min(count)) else { continue };
-            if self.fade_in {
-                let length = from.len() as f32;
-                for (n, sample) in from.iter_mut().enumerate() {
-                    *sample *= n as f32 / length;
+            let Some(to) = out.channel_mut(index) else { continue };
+            let length = from.len().min(to.len());
+            let (filled, rest) = to.split_at_mut(length);
+            if let Some(fade) = self.fade {
+                for (n, (sample, before)) in from.iter_mut().zip(filled.iter()).enumerate() {
+                    let before = if fade == Fade::Over { *before } else { 0.0 };
+                    *sample = before + (*sample - before) * (n as f32 / length as f32);
                 }
             }
-            if let Some(to) = out.channel_mut(index) {
-                let length = from.len().min(to.len());
-                let (filled, rest) = to.split_at_mut(length);
-                filled.copy_from_slice(from.get(..length).unwrap_or_default());
-                rest.fill(0.0);
-            }
+            filled.copy_from_slice(from.get(..length).unwrap_or_default());
+            rest.fill(0.0);
         }
-        self.fade_in = false;
+        self.fade = None;
         Some(read)
     }
 }
