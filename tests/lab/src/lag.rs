@@ -73,6 +73,7 @@ mod tests {
     /// Five packets of `stream` whose first carries the signal from frame `number` on, at `time`.
     fn packets(stream: &RtpStream, number: u64, time: u32) -> Vec<RtpPayload> {
         let packet = |index: u32| RtpPayload {
+            time: 0.0,
             address: stream.address,
             timestamp: time.wrapping_add(48 * index),
             bytes: stream.code().network_bytes(number + 48 * u64::from(index), 48),

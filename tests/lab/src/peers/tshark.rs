@@ -34,6 +34,7 @@ const FIELDS: [&str; 6] =
     ["frame.time_epoch", "rtp.seq", "rtp.timestamp", "rtp.p_type", "rtp.ssrc", "udp.length"];
 /// Time to live and DSCP, in the order of [`FIELDS`] and behind them.
 const IP_FIELDS: [&str; 2] = ["ip.ttl", "ip.dsfield.dscp"];
+const PAYLOAD_FIELDS: [&str; 4] = ["frame.time_epoch", "ip.dst", "rtp.timestamp", "rtp.payload"];
 const IPV6_FIELDS: [&str; 2] = ["ipv6.hlim", "ipv6.tclass.dscp"];
 
 /// A capture that ends by itself after `packets` packets of the stream.
@@ -62,6 +63,8 @@ impl Capture {
 /// What one RTP packet carried.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RtpPayload {
+    /// When it passed, in seconds of the machine's clock.
+    pub time: f64,
     /// The group or host that it was sent to.
     pub address: IpAddr,
     /// RTP timestamp.
@@ -79,9 +82,24 @@ pub fn payloads(
     packets: usize,
     limit: Duration,
 ) -> anyhow::Result<Vec<RtpPayload>> {
-    let fields = ["ip.dst", "rtp.timestamp", "rtp.payload"];
-    let process = start(host, filter, ports, packets, &fields)?;
-    finish(process, limit, fields.len(), parse_payload)
+    PayloadCapture::start(host, filter, ports, packets)?.finish(limit)
+}
+
+/// A capture of what packets carry, as [`payloads`] makes it, while something else goes on.
+pub struct PayloadCapture {
+    process: Process,
+}
+
+impl PayloadCapture {
+    /// Returns when packets are being captured.
+    pub fn start(host: &Host, filter: &str, ports: &str, packets: usize) -> anyhow::Result<Self> {
+        Ok(Self { process: start(host, filter, ports, packets, &PAYLOAD_FIELDS)? })
+    }
+
+    /// Waits for the end and returns the packets in the order in which they passed.
+    pub fn finish(self, limit: Duration) -> anyhow::Result<Vec<RtpPayload>> {
+        finish(self.process, limit, PAYLOAD_FIELDS.len(), parse_payload)
+    }
 }
 
 /// Returns when packets are being captured; it ends by itself after `packets` of them.
@@ -110,10 +128,16 @@ fn finish<T>(
 
 fn parse_payload(line: &str) -> Option<RtpPayload> {
     let mut fields = line.split(';');
+    let time = fields.next()?.parse().ok()?;
     let (address, timestamp) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     let octets: String = fields.next()?.split(':').collect(); // newer versions print no colons
     let octet = |at: usize| u8::from_str_radix(octets.get(2 * at..2 * at + 2)?, 16).ok();
-    Some(RtpPayload { address, timestamp, bytes: (0..octets.len() / 2).map(octet).collect::<Option<_>>()? })
+    Some(RtpPayload {
+        time,
+        address,
+        timestamp,
+        bytes: (0..octets.len() / 2).map(octet).collect::<Option<_>>()?,
+    })
 }
 
 fn parse(line: &str) -> Option<RtpFrame> {
@@ -137,10 +161,10 @@ mod tests {
     #[test]
     fn a_payload_is_read_as_old_and_new_versions_print_it() {
         for octets in ["00:7f:ff", "007fff"] {
-            let payload = parse_payload(&format!("239.69.1.2;4294967295;{octets}")).expect("complete");
+            let payload = parse_payload(&format!("1.5;239.69.1.2;4294967295;{octets}")).expect("complete");
             assert_eq!((payload.timestamp, &payload.bytes[..]), (u32::MAX, &[0, 0x7f, 0xff][..]));
         }
-        assert_eq!(parse_payload("239.69.1.2;1;00:fx"), None);
+        assert_eq!(parse_payload("1.5;239.69.1.2;1;00:fx"), None);
     }
 
     #[test]
