@@ -13,8 +13,7 @@ const RELEASE: &str = "trixie";
 /// Written last, with the names of the packages; another text in it, or none, means that something is missing.
 const READY: &str = ".wireloom-ready";
 /// Packages that only building needs, which is done outside.
-const BUILD_ONLY: &[&str] =
-    &["libclang-dev", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user", "valgrind"];
+const BUILD_ONLY: &[&str] = &["libclang-dev", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross", "qemu-user"];
 
 /// Where it is: kept beside the build products, made once, half a minute and what the packages take.
 pub fn folder() -> PathBuf {

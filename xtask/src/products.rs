@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use wireloom_lab::Products;
 
 use crate::cargo::{INSTALLED, cargo, target_directory};
-use crate::steps::Steps;
+use crate::interruption;
+use crate::steps::{Outcome, Steps};
 
 /// Packages whose programs a studio runs beside what a user installs.
 const PEERS: [&str; 2] = ["wireloom-interop", "wireloom-oat-device"];
@@ -18,16 +19,43 @@ pub fn build(steps: &mut Steps) -> anyhow::Result<Products> {
     steps.require("build module and programs", cargo(&["build", "--locked"]).args(selected))?;
     let folder = target_directory()?.join("debug");
     name_module(&folder)?;
-    steps.require("build the lab's JACK client", &mut jack_client(&folder))?;
-    Ok(Products::new(folder))
+    let products = Products::new(folder);
+    let compiled = steps.step("build the lab's C programs", |_| match compile_peers(&products) {
+        Ok(()) => Outcome::Passed(String::new()),
+        Err(error) => Outcome::Failed(format!("{error:#}")),
+    });
+    ensure!(compiled, "the lab's C programs cannot be built");
+    Ok(products)
 }
 
-/// Compiles the JACK client of the lab. It is C, because it opens whichever libjack it is run with.
-fn jack_client(folder: &Path) -> Command {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop/jack-patcher.c");
-    let mut command = Command::new("cc");
-    command.args(["-O1", "-g", "-Wall", "-Werror", "-o"]).arg(folder.join("wireloom-lab-jack")).arg(source);
-    command
+/// Compiles the C programs and libraries of `tests/interop`: before a studio runs, which may have no compiler.
+fn compile_peers(products: &Products) -> anyhow::Result<()> {
+    let library: Vec<String> = ["-shared", "-fPIC", "-ldl"].map(str::to_owned).into();
+    let peers = [
+        // It opens whichever libjack it is run with.
+        ("jack-patcher", Vec::new()),
+        ("rt-guard", library.clone()),
+        ("no-source-groups", library),
+        ("load-host", pipewire_flags()?),
+    ];
+    std::fs::create_dir_all(products.folder().join("interop"))?;
+    for (name, arguments) in peers {
+        let source =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/interop").join(name).with_extension("c");
+        let mut command = Command::new("cc");
+        command.args(["-O1", "-g", "-Wall", "-Werror", "-o"]).arg(products.compiled(name)).arg(source);
+        let output = interruption::output(command.args(arguments)).context("running the C compiler")?;
+        ensure!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// What `pkg-config` says about compiling and linking against libpipewire.
+fn pipewire_flags() -> anyhow::Result<Vec<String>> {
+    let mut command = Command::new("pkg-config");
+    let output = interruption::output(command.args(["--cflags", "--libs", "libpipewire-0.3"]))?;
+    ensure!(output.status.success(), "pkg-config does not know libpipewire-0.3");
+    Ok(String::from_utf8(output.stdout)?.split_whitespace().map(str::to_owned).collect())
 }
 
 /// Cargo writes underscores where PipeWire's modules have hyphens.

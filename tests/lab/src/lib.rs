@@ -13,7 +13,6 @@ mod am824;
 pub mod checks;
 mod clock;
 mod comparison;
-mod compile;
 mod doctor;
 mod host;
 pub mod isolation;

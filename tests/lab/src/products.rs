@@ -22,6 +22,11 @@ impl Products {
         self.folder.join(name)
     }
 
+    /// A program or library of `tests/interop` that was compiled from C.
+    pub fn compiled(&self, name: &str) -> PathBuf {
+        self.folder.join("interop").join(name)
+    }
+
     /// A program that we did not write and no distribution has, built beside ours.
     pub fn tool(&self, path: &str) -> PathBuf {
         self.folder.join("../tools").join(path)

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use anyhow::{Context, ensure};
 use wireloom_wanted::Node;
 
-use crate::compile;
 use crate::host::Host;
 use crate::peers::tshark::Capture;
 use crate::peers::{RtpStream, gstreamer};
@@ -65,7 +64,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let again = scene::record_exactly(products, &mut graph, &output, &heard, FRAMES, TRIES)?;
     drop(graph);
 
-    let refuses = compile::c_source("no-source-groups.c", computer.directory(), &["-shared", "-fPIC"])?;
+    let refuses = products.compiled("no-source-groups");
     let environment = vec![("LD_PRELOAD".to_owned(), refuses.into_os_string())];
     let mut graph =
         scene::start_module(&computer, products, &nodes, PipeWireOptions { environment, ..options })?;

@@ -4,7 +4,6 @@ use std::net::SocketAddrV4;
 use anyhow::{Context, ensure};
 use wireloom_wanted::{ClockRelation, Copies, Leg};
 
-use crate::compile;
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::pipewire::{PipeWire, PipeWireOptions};
@@ -25,7 +24,7 @@ const COPIES: (u16, u16) = (50_000, 50_064);
 /// makes a system call that is not allowed.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
-    let guard = compile::c_source("rt-guard.c", computer.directory(), &["-shared", "-fPIC", "-ldl"])?;
+    let guard = products.compiled("rt-guard");
     let mut remarks = Vec::new();
     for (mode, clock, offset) in [
         ("locked", ClockRelation::Same, Some(0)),

@@ -2,7 +2,6 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, ensure};
 
-use crate::compile;
 use crate::peers::RtpStream;
 use crate::products::Products;
 use crate::scene;
@@ -13,9 +12,7 @@ use crate::studio::Studio;
 /// sees every wrong access and every byte that is left.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
-    let flags = compile::pipewire_flags()?;
-    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let program = compile::c_source("load-host.c", computer.directory(), &flags)?;
+    let program = products.compiled("load-host");
     let stream = RtpStream::standard(1, 2);
     let mut heard = scene::receive_node(&stream, "Lab", 144);
     (heard.device, heard.direct) = ("d-lab".to_owned(), vec!["common".to_owned()]);

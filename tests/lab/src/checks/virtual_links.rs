@@ -230,7 +230,7 @@ impl Bench<'_> {
     }
 
     fn jack(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let program = self.products.program("wireloom-lab-jack");
+        let program = self.products.compiled("jack-patcher");
         self.host.run(
             "timeout",
             ["20", "pw-jack"]
