@@ -36,7 +36,8 @@ pub(crate) fn parse_names(info: &str, channels: u16) -> Option<Result<Vec<String
 /// Gives one symbol for each channel; `None` when there is no order of the SMPTE2110 convention.
 pub(crate) fn parse_order(parameters: &str, channels: u16) -> Option<Result<Vec<Symbol>, Finding>> {
     let order = parameter(parameters, "channel-order")?;
-    let groups = order.strip_prefix("SMPTE2110.")?.trim_start().strip_prefix('(')?;
+    let (convention, groups) = order.split_once('.')?;
+    let groups = groups.trim_start().strip_prefix('(').filter(|_| is(convention, "SMPTE2110"))?;
     let groups = groups.split_once(')').map_or(groups, |(groups, _)| groups);
     let mut symbols = Vec::new();
     for group in groups.split(',').map(str::trim).filter(|group| !group.is_empty()) {
@@ -110,16 +111,23 @@ pub(crate) fn parameter<'a>(parameters: &'a str, name: &str) -> Option<&'a str> 
 }
 
 fn known_group(name: &str) -> Option<&'static [Symbol]> {
-    GROUPS.iter().find(|(known, _)| *known == name).map(|&(_, symbols)| symbols)
+    GROUPS.iter().find(|(known, _)| is(name, known)).map(|&(_, symbols)| symbols)
 }
 
 /// `U01` .. `U64`: so many channels of no known meaning; `SGRP` an SDI group of four, `AES3` a pair.
 fn undefined_group(name: &str) -> Option<usize> {
-    match name {
-        "SGRP" => Some(4),
-        "AES3" => Some(2),
-        _ => name.strip_prefix('U')?.parse().ok().filter(|count| (1..=64).contains(count)),
+    if is(name, "SGRP") {
+        return Some(4);
     }
+    if is(name, "AES3") {
+        return Some(2);
+    }
+    name.strip_prefix(['U', 'u'])?.parse().ok().filter(|count| (1..=64).contains(count))
+}
+
+/// The standard writes names in one way; no two differ in case only.
+fn is(name: &str, known: &str) -> bool {
+    name.trim().eq_ignore_ascii_case(known)
 }
 
 /// The groups that are written, longest first.
@@ -188,7 +196,9 @@ mod tests {
         assert_eq!(parse("channel-order=SMPTE2110.(ST)", 4), Some(Ok("L R  ".into())));
         assert_eq!(parse("channel-order=SMPTE2110.(51)", 2), Some(Err(Finding::ChannelOrder)));
         assert_eq!(parse("channel-order=SMPTE2110.(ST,XY)", 2), Some(Err(Finding::ChannelOrder)));
+        assert_eq!(parse("channel-order=smpte2110.(st,u01,Sgrp)", 7), Some(Ok("L R     ".into())));
         assert_eq!(parse("channel-order=SVIP.(ST)", 2), None);
+        assert_eq!(parse("channel-order=(ST)", 2), None);
         assert_eq!(parse("PM; x", 2), None);
     }
 }

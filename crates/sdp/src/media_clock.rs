@@ -1,3 +1,5 @@
+use alloc::string::String;
+
 /// How RTP timestamps relate to the media clock (`mediaclk`, RFC 7273 §5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum MediaClock {
@@ -23,6 +25,7 @@ impl MediaClock {
     ///
     /// `None` in the first part when the form is unknown or the offset is out of range.
     pub(crate) fn parse(value: &str) -> (Option<Self>, bool) {
+        let value = &without_blanks_around_equals(value);
         let rates = value.split_whitespace().filter_map(|word| strip_name(word, "rate="));
         let deviates = rates.filter_map(|rate| rate.split_once('/')).any(|(n, d)| is_deviation(n, d));
         let clock = value.split_whitespace().find_map(|word| {
@@ -55,6 +58,19 @@ pub(crate) fn parse_offset(text: &str) -> Option<u32> {
     }
 }
 
+/// `direct = 0` is one word, as in `ts-refclk`.
+fn without_blanks_around_equals(value: &str) -> String {
+    let mut joined = String::with_capacity(value.len());
+    for (at, side) in value.split('=').enumerate() {
+        if at > 0 {
+            joined.truncate(joined.trim_end().len());
+            joined.push('=');
+        }
+        joined.push_str(if at > 0 { side.trim_start() } else { side });
+    }
+    joined
+}
+
 fn strip_name<'a>(word: &'a str, name: &str) -> Option<&'a str> {
     let (head, tail) = word.split_at_checked(name.len())?;
     head.eq_ignore_ascii_case(name).then_some(tail)
@@ -71,6 +87,8 @@ mod tests {
             ("direct=3158064976", Some(MediaClock::Direct(3_158_064_976)), false),
             ("direct=-1", Some(MediaClock::Direct(u32::MAX)), false),
             ("direct=0 rate=48000", Some(MediaClock::Direct(0)), false),
+            ("direct = 5  rate =1000/1001", Some(MediaClock::Direct(5)), true),
+            ("id=src:00:1d:c1 direct\t= 5", Some(MediaClock::Direct(5)), false),
             ("direct=0 rate=48000/1", Some(MediaClock::Direct(0)), false),
             ("direct=0 rate=1/48000", Some(MediaClock::Direct(0)), false),
             ("direct=0 rate=48000/48000", Some(MediaClock::Direct(0)), false),

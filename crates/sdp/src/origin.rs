@@ -1,6 +1,8 @@
 use alloc::{string::String, vec::Vec};
 use core::net::IpAddr;
 
+use crate::address::parse_ip;
+
 /// Who made a description and which version it is (`o=`, RFC 4566 §5.2).
 ///
 /// Ids are text: real ones have leading zeros, 17 digits, or are not unique.
@@ -42,9 +44,10 @@ impl Origin {
         family && fields.next() == Some("IN") && fields.count() >= 3
     }
 
-    /// The address when it is numeric.
+    /// The address when it is numeric; zero-padded octets are decimal, and a TTL is none of it.
     pub fn ip(&self) -> Option<IpAddr> {
-        self.address.parse().ok()
+        let address = self.address.split_once('/').map_or(&*self.address, |(address, _ttl)| address);
+        parse_ip(address, |_| ()).ok()
     }
 
     /// Whether this is a later version of the same description than `other`; `None` when not numeric.
@@ -69,6 +72,17 @@ mod tests {
         assert_eq!(Origin::parse("x"), None);
         assert!(!Origin::is_complete("3 4 IN IP6 2001:db8::1"));
         assert!(Origin::is_complete("- 3 4 IN IP6 2001:db8::1"));
+    }
+
+    #[test]
+    fn addresses_are_read_as_destinations_are() {
+        let ip = |text: &str| Origin { address: text.into(), ..Origin::default() }.ip();
+        for text in ["192.0.2.10", "192.000.002.010", "192.0.2.10/32"] {
+            assert_eq!(ip(text), Some(IpAddr::from([192, 0, 2, 10])), "{text}");
+        }
+        for text in ["", "desk.local", "192.0.2", "/32"] {
+            assert_eq!(ip(text), None, "{text}");
+        }
     }
 
     #[test]

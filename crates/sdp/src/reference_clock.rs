@@ -203,17 +203,17 @@ fn split_domain(text: &str) -> (&str, &str) {
     }
 }
 
-/// `0`, `domain-nmbr=0`, `domain=0`.
+/// `0`, `domain-nmbr=0`, `domain=0`, `domain 0`, `PTPv2:0`.
 fn parse_domain(text: &str) -> Option<u8> {
-    let number = text.rsplit_once('=').map_or(text, |(_, number)| number);
-    number.trim().parse().ok()
+    let text = text.trim();
+    let number = text.rsplit_once(['=', ':', ' ', '\t']).map_or(text, |(_, number)| number);
+    number.parse().ok()
 }
 
 /// Reads the domain of `clock-domain:PTPv2 <d>` or `ptp-domain:<d>`; other clock domains (`local=<n>`) are none of PTP.
 pub(crate) fn parse_clock_domain(value: &str) -> Option<u8> {
-    let number = value.split_whitespace().next_back()?;
     let is_ptp = value.get(..3).is_some_and(|name| name.eq_ignore_ascii_case("ptp"));
-    if is_ptp { parse_domain(number) } else { value.trim().parse().ok() }
+    if is_ptp { parse_domain(value) } else { value.trim().parse().ok() }
 }
 
 /// Exactly `N` hexadecimal octets, with dashes, colons, or nothing between them.
@@ -271,6 +271,8 @@ mod tests {
             ("ptp=IEEE802.1AS-2011:00-1D-C1-FF-FE-12-00-A5", Relation::OtherMaster),
             ("ptp=IEEE1588-2008:00-1D-C1-FF-FE-12-00-A5:0", Relation::OtherMaster),
             ("ptp=IEEE1588-2008:00-1D-C1-FF-FE-12-00-A4:127", Relation::OtherDomain),
+            ("ptp=IEEE1588-2008:00-1D-C1-FF-FE-12-00-A4:domain 127", Relation::OtherDomain),
+            ("ptp=IEEE1588-2008:00-1D-C1-FF-FE-12-00-A4: domain-nmbr = 127", Relation::OtherDomain),
             ("ptp=IEEE1588-2008:traceable", Relation::AssumedSame),
             ("ptp=traceable", Relation::AssumedSame),
             ("ptp=IEEE1588-2008", Relation::Unknown),
@@ -314,6 +316,9 @@ mod tests {
         let clock = RefClk::parse("ptp=IEEE1588-2008:00-1D-C1-12-00-A4:0", None);
         assert_eq!(compare(&clock, &OurClock { grandmaster, ..ours(0, false) }), Relation::Same);
         assert_eq!(parse_clock_domain("PTPv2 127"), Some(127));
+        for text in ["PTPv2:127", "PTPv2=127", "PTPv2 domain = 127", "PTPv2\t127"] {
+            assert_eq!(parse_clock_domain(text), Some(127), "{text}");
+        }
         assert_eq!(parse_clock_domain("PTPv2"), None);
         assert_eq!(parse_clock_domain("5"), Some(5));
         assert_eq!(parse_clock_domain("local=0"), None);
