@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 
-/// Version of the JSON documents; described in `cli/README.md`.
+/// Version of the JSON documents; wireloom(1) describes them.
 pub const SCHEMA: u32 = 1;
 const WIDTH: usize = 80;
 

@@ -22,6 +22,7 @@ fn without_an_agent_it_says_how_to_start_one() {
         &["routes"],
         &["preset", "list"],
         &["stream", "create", "Drums"],
+        &["watch"],
     ] {
         let output = wireloom(arguments);
         assert_eq!(output.status.code(), Some(4), "{arguments:?}");
@@ -38,6 +39,7 @@ fn wrong_usage_is_status_2() {
         &["list", "chairs"],
         &["stream", "create"],
         &["list", "--wait", "0"],
+        &["watch", "--timeout", "18446744073709551615"],
         &["connect", "a"],
         &["connect", "a", "b", "--map", "0:1"],
     ] {
@@ -50,7 +52,8 @@ fn every_name_in_json_is_documented() {
     use wireloom_dbus::{
         CheckInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, RouteChannelInfo, RouteInfo, StreamInfo,
     };
-    let readme = include_str!("../README.md");
+    let manual = include_str!("../../man/wireloom.1.scd").replace('\\', "");
+    let (_, manual) = manual.split_once("\nA stream has ").expect("the objects are described");
     for object in [
         serde_json::to_value(StreamInfo::default()),
         serde_json::to_value(LegInfo::default()),
@@ -63,8 +66,7 @@ fn every_name_in_json_is_documented() {
     ] {
         let object = object.expect("plain values");
         for name in object.as_object().expect("an object").keys() {
-            let (quoted, marked) = (format!("\"{name}\""), format!("`{name}`"));
-            assert!(readme.contains(&quoted) || readme.contains(&marked), "{name} is not in README.md");
+            assert!(manual.contains(&format!("_{name}_")), "{name} is not in wireloom(1)");
         }
     }
 }
