@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use wireloom_dbus::{JobProxy, ManagerProxy, Snapshot, StreamInfo};
 use zbus::Variant;
@@ -78,10 +77,7 @@ async fn discover(bus: &zbus::Connection, seconds: u32, output: &Output) -> Resu
     };
     let job =
         JobProxy::builder(bus).path(path).cache_properties(zbus::proxy::CacheProperties::No).build().await?;
-    let bar = if output.json { ProgressBar::hidden() } else { ProgressBar::new(1000) };
-    if let Ok(style) = ProgressStyle::with_template("Listening to the network {bar:30} {msg}") {
-        bar.set_style(style);
-    }
+    let bar = output.bar("Listening to the network");
     // The job disappears when it has ended; a bus that is slow ends the wait as well.
     for _ in 0..=seconds * 4 + 8 {
         match job.progress().await {

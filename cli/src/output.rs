@@ -1,7 +1,9 @@
 //! Text for people: columns that fit 80 characters, colour where it helps, JSON for programs.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -27,6 +29,15 @@ impl Output {
             object.insert("schema".to_owned(), SCHEMA.into());
         }
         self.line(&value.to_string())
+    }
+
+    /// A bar of a thousand parts behind `text`, for whoever waits at a terminal.
+    pub fn bar(&self, text: &str) -> ProgressBar {
+        let bar = if self.json { ProgressBar::hidden() } else { ProgressBar::new(1000) };
+        if let Ok(style) = ProgressStyle::with_template(&format!("{text} {{bar:30}} {{wide_msg}}")) {
+            bar.set_style(style);
+        }
+        bar
     }
 
     /// Prints one line; a reader that went away is not worth a message.
@@ -111,6 +122,11 @@ fn cut(text: &str, width: usize) -> String {
         return text.to_owned();
     }
     text.chars().take(width.saturating_sub(1)).chain(['…']).collect()
+}
+
+/// How much of a wait is over, in thousandths.
+pub fn part(passed: Duration, all: Duration) -> u64 {
+    (passed.as_secs_f64() / all.as_secs_f64().max(f64::MIN_POSITIVE) * 1000.0).min(1000.0) as u64
 }
 
 #[cfg(test)]

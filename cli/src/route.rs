@@ -10,7 +10,7 @@ use zbus::{ObjectPath, Variant};
 use crate::client;
 use crate::end::{self, End};
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, part};
 
 /// What a channel map is on the bus.
 pub type Map<'a> = Vec<HashMap<&'a str, Variant<'a>>>;
@@ -44,26 +44,44 @@ impl Connect {
         if self.dry_run {
             return print_plan(output, &plan);
         }
-        let begun = Instant::now();
-        let route = loop {
-            let routes = client::snapshot(&bus).await?.routes;
-            let route = routes.into_iter().find(|route| route.path == path.as_str());
-            let route = route.ok_or_else(|| Failure::NotFound("the route is gone".to_owned()))?;
-            let Some(seconds) = self.wait else { break route };
-            match route.state.as_str() {
-                "receiving" => break route,
-                "failed" => return Err(Failure::Failed(route.state_text)),
-                _ if begun.elapsed() >= Duration::from_secs(seconds.into()) => {
-                    let text = format!("it is {} after {seconds} s. {}", route.state, route.state_text);
-                    return Err(Failure::Timeout(text));
-                }
-                _ => tokio::time::sleep(Duration::from_millis(100)).await,
-            }
-        };
+        let route = self.wait_for(&bus, path.as_str(), output).await?;
         if output.json {
             return output.print_json(json!({ "route": route }));
         }
         output.line(&format!("{}  {}: {}", route.id, title(&route), output.state(&route.state)))
+    }
+}
+
+impl Connect {
+    /// The route as it is now, or with `--wait` as soon as audio flows.
+    async fn wait_for(
+        &self,
+        bus: &zbus::Connection,
+        path: &str,
+        output: &Output,
+    ) -> Result<RouteInfo, Failure> {
+        let begun = Instant::now();
+        let bar = self.wait.map(|seconds| (output.bar("Waiting for audio"), seconds));
+        loop {
+            let routes = client::snapshot(bus).await?.routes;
+            let route = routes.into_iter().find(|route| route.path == path);
+            let route = route.ok_or_else(|| Failure::NotFound("the route is gone".to_owned()))?;
+            let Some((bar, seconds)) = &bar else { return Ok(route) };
+            let limit = Duration::from_secs((*seconds).into());
+            match route.state.as_str() {
+                "receiving" => return Ok(route),
+                "failed" => return Err(Failure::Failed(route.state_text)),
+                _ if begun.elapsed() >= limit => {
+                    let text = format!("it is {} after {seconds} s. {}", route.state, route.state_text);
+                    return Err(Failure::Timeout(text));
+                }
+                _ => {
+                    bar.set_position(part(begun.elapsed(), limit));
+                    bar.set_message(format!("{} {}", route.state, route.state_text));
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
     }
 }
 

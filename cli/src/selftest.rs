@@ -1,18 +1,28 @@
 //! `wireloom selftest`: sends a signal through this computer's own network stack and says what came of it.
 
-use std::path::PathBuf;
-use std::process::Stdio;
-use std::time::Duration;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::{self, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use tokio::process::{Child, Command};
 
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, part};
 
 /// Who speaks to PipeWire for us.
 const HELPER: &str = "wireloom-selftest";
 /// What the test may take beside what is measured.
 const SLACK: Duration = Duration::from_secs(60);
+/// What it may take to take its nodes back.
+const GRACE: Duration = Duration::from_secs(3);
+/// How often the bar moves.
+const STEP: Duration = Duration::from_millis(100);
+/// Where the build installs programs that nobody calls by hand.
+const INSTALLED: Option<&str> = option_env!("WIRELOOM_LIBEXECDIR");
 
 #[derive(Debug, clap::Args)]
 pub struct Selftest {
@@ -36,7 +46,7 @@ pub struct Selftest {
 impl Selftest {
     /// Errors: nothing was heard, or not every sample was right.
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
-        let mut command = tokio::process::Command::new(helper()?);
+        let mut command = Command::new(helper()?);
         for (option, value) in [
             ("channels", u64::from(self.channels)),
             ("rate", u64::from(self.rate)),
@@ -46,11 +56,10 @@ impl Selftest {
             command.arg(format!("--{option}={value}"));
         }
         command.arg(format!("--interface={}", self.interface));
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        let limit = Duration::from_secs(self.duration) + SLACK;
-        let run = tokio::time::timeout(limit, command.output()).await;
-        let run = run.map_err(|_| Failure::Timeout("the test did not come to an end".to_owned()))?;
-        let run = run.map_err(|error| Failure::Failed(format!("cannot run {HELPER}: {error}")))?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let cannot = |error| Failure::Failed(format!("cannot run {HELPER}: {error}"));
+        let child = command.spawn().map_err(cannot)?;
+        let run = self.wait(child, output).await?.map_err(cannot)?;
         if !run.status.success() {
             let said = String::from_utf8_lossy(&run.stderr);
             let said = said.lines().find_map(|line| line.strip_prefix("Error: ")).unwrap_or("it ended early");
@@ -68,6 +77,33 @@ impl Selftest {
             None => output_ok(output),
             Some(bad) => Err(Failure::Failed(bad)),
         }
+    }
+}
+
+impl Selftest {
+    /// Waits for the test to end, and has it end when it takes too long.
+    async fn wait(&self, child: Child, output: &Output) -> Result<io::Result<process::Output>, Failure> {
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let duration = Duration::from_secs(self.duration);
+        let bar = output.bar("Listening to the signal");
+        let (mut run, begun) = (pin!(child.wait_with_output()), Instant::now());
+        while begun.elapsed() < duration + SLACK {
+            if let Ok(run) = tokio::time::timeout(STEP, &mut run).await {
+                return Ok(run);
+            }
+            bar.set_position(part(begun.elapsed(), duration));
+            bar.set_message(format!(
+                "{} of {} s",
+                begun.elapsed().as_secs().min(self.duration),
+                self.duration
+            ));
+        }
+        // It takes its nodes back when it is asked to end; killed, as it is in the end, it cannot.
+        if let Some(id) = id {
+            let _ = kill_process(id, Signal::TERM); // it may have ended
+            let _ = tokio::time::timeout(GRACE, run).await;
+        }
+        Err(Failure::Timeout("the test did not come to an end".to_owned()))
     }
 }
 
@@ -106,14 +142,17 @@ fn describe(document: &Value) -> String {
     )
 }
 
-/// Beside this program as cargo builds them, or where it is installed.
 fn helper() -> Result<PathBuf, Failure> {
     let here = std::env::current_exe().map_err(|error| Failure::Failed(format!("where am I? {error}")))?;
-    let installed =
-        here.parent().and_then(|bin| bin.parent()).map(|prefix| prefix.join("libexec").join(HELPER));
-    let found =
-        [Some(here.with_file_name(HELPER)), installed].into_iter().flatten().find(|path| path.exists());
+    let found = places(&here, INSTALLED).find(|path| path.exists());
     found.ok_or_else(|| Failure::Failed(format!("{HELPER} is not installed")))
+}
+
+/// Beside this program as cargo builds them, where it was to be installed, or where it usually is.
+fn places(here: &Path, installed: Option<&str>) -> impl Iterator<Item = PathBuf> {
+    let usual = here.parent().and_then(Path::parent).map(|prefix| prefix.join("libexec"));
+    let folders = [here.parent().map(Path::to_owned), installed.map(PathBuf::from), usual];
+    folders.into_iter().flatten().map(|folder| folder.join(HELPER))
 }
 
 #[cfg(test)]
@@ -121,6 +160,17 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn the_helper_is_where_the_build_installs_it() {
+        let found = |installed| {
+            let paths = places(Path::new("/opt/w/bin/wireloom"), installed);
+            paths.map(|path| path.display().to_string()).collect::<Vec<_>>()
+        };
+        let (beside, usual) = ("/opt/w/bin/wireloom-selftest", "/opt/w/libexec/wireloom-selftest");
+        assert_eq!(found(None), [beside, usual]);
+        assert_eq!(found(Some("/opt/w/lib")), [beside, "/opt/w/lib/wireloom-selftest", usual]);
+    }
 
     #[test]
     fn the_first_bad_sample_is_named_as_people_count() {
