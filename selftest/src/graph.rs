@@ -14,12 +14,15 @@ use pipewire::types::ObjectType;
 use wireloom_wanted::{Key, METADATA_NAME, StateReport, VALUE_TYPE};
 
 use crate::nodes::{RECEIVED, SENT};
+use crate::settings::{self, Settings};
 use crate::streams::{PLAYER, RECORDER};
 
 /// What is known of the graph.
 #[derive(Default)]
 pub struct Graph {
     metadata: Option<(u32, Metadata, MetadataListener)>,
+    settings: Rc<RefCell<Settings>>,
+    _settings: Option<(Metadata, MetadataListener)>,
     gone: bool,
     asked: bool,
     nodes: BTreeMap<u32, String>,
@@ -67,6 +70,18 @@ impl Graph {
                     .register();
                 self.metadata = Some((global.id, metadata, listener));
             }
+            ObjectType::Metadata if property("metadata.name") == Some(settings::METADATA_NAME) => {
+                let Ok(metadata) = registry.bind::<Metadata, _>(global) else { return };
+                let settings = Rc::clone(&self.settings);
+                let listener = metadata
+                    .add_listener_local()
+                    .property(move |_, key, _, value| {
+                        Settings::hear(&settings, key, value);
+                        0
+                    })
+                    .register();
+                self._settings = Some((metadata, listener));
+            }
             ObjectType::Node => {
                 self.nodes.insert(global.id, property("node.name").unwrap_or_default().to_owned());
             }
@@ -88,6 +103,11 @@ impl Graph {
     /// Whether the module went away.
     pub fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// What the daemon says of the graph.
+    pub fn settings(&self) -> Settings {
+        self.settings.borrow().clone()
     }
 
     /// Asks the module for `nodes`, once it is there.

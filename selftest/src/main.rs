@@ -7,10 +7,11 @@
 mod graph;
 mod measure;
 mod nodes;
+mod settings;
 mod signal;
 mod streams;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Parser;
 use pipewire::context::ContextRc;
+use pipewire::loop_::Signal;
 use pipewire::main_loop::MainLoopRc;
 
 use crate::graph::Graph;
@@ -25,6 +27,11 @@ use crate::measure::Measurement;
 
 /// So long may it take until the signal is heard.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// So long may a graph that can take another rate go on at its own.
+const CHANGE_OF_RATE: Duration = Duration::from_secs(2);
+
+/// A daemon that does not say at which rates it runs is not waited for.
+const SECRETIVE: Duration = Duration::from_secs(1);
 
 /// Prints one JSON document with what was measured.
 #[derive(Parser)]
@@ -48,8 +55,16 @@ struct Arguments {
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
+    // Whoever started this is not there to hear of it: the nodes go as they do when a user interrupts.
+    rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?;
     pipewire::init();
     let main_loop = MainLoopRc::new(None)?;
+    // Before there are other threads: they inherit that the signals are blocked, without which one would end us at once.
+    let interrupted = Rc::new(Cell::new(false));
+    let _signals = [Signal::INT, Signal::TERM, Signal::HUP].map(|signal| {
+        let interrupted = Rc::clone(&interrupted);
+        main_loop.loop_().add_signal_local(signal, move || interrupted.set(true))
+    });
     let context = ContextRc::new(&main_loop, None)?;
     let core = context.connect_rc(None).context("PipeWire cannot be reached")?;
     let graph = Rc::new(RefCell::new(Graph::default()));
@@ -67,19 +82,34 @@ fn main() -> anyhow::Result<()> {
         let (main_loop, core) = (main_loop.clone(), core.clone());
         let (graph, measurement) = (Rc::clone(&graph), Arc::clone(&measurement));
         let outcome = Rc::clone(&outcome);
+        let other_since = Cell::new(None);
         move |_| {
             let mut graph = graph.borrow_mut();
-            graph.want(&wanted);
+            let end = |result| {
+                *outcome.borrow_mut() = result;
+                main_loop.quit();
+            };
+            if interrupted.get() {
+                return end(None);
+            }
+            if let Some(refusal) = graph.settings().refusal(arguments.rate) {
+                return end(Some(Err(refusal)));
+            }
+            if graph.settings().is_known() || begun.elapsed() > SECRETIVE {
+                graph.want(&wanted);
+            }
             let linked = graph.link(&core, arguments.channels as usize);
-            if begun.elapsed() > PATIENCE && measurement.frames() == 0 {
-                *outcome.borrow_mut() = Some(Err(graph.trouble()));
-                main_loop.quit();
+            let other = measurement.rate_of_graph().filter(|rate| *rate != arguments.rate);
+            let since = other_since.get().filter(|_| other.is_some()).unwrap_or_else(Instant::now);
+            other_since.set(Some(since));
+            if let Some(rate) = other.filter(|_| since.elapsed() > CHANGE_OF_RATE) {
+                end(Some(Err(settings::other_rate(rate, arguments.rate))));
+            } else if begun.elapsed() > PATIENCE && measurement.frames() == 0 {
+                end(Some(Err(graph.trouble())));
             } else if measurement.is_complete() || graph.is_gone() {
-                *outcome.borrow_mut() = Some(Ok(()));
-                main_loop.quit();
+                end(Some(Ok(())));
             } else if let Err(error) = linked {
-                *outcome.borrow_mut() = Some(Err(error.to_string()));
-                main_loop.quit();
+                end(Some(Err(error.to_string())));
             }
         }
     });

@@ -19,6 +19,8 @@ pub struct Measurement {
     wrong: AtomicU64,
     latency: AtomicU32,
     quantum: AtomicU32,
+    /// Of the graph, in hertz; 0 until it runs.
+    rate: AtomicU32,
     /// One more than the first frame that was not as it should be, and its channel.
     first_bad: AtomicU64,
     first_channel: AtomicU32,
@@ -38,6 +40,16 @@ impl Measurement {
     /// Frames since the signal was first heard.
     pub fn frames(&self) -> u64 {
         self.frames.load(Relaxed)
+    }
+
+    /// The rate at which the graph runs, once it does.
+    pub fn rate_of_graph(&self) -> Option<u32> {
+        Some(self.rate.load(Relaxed)).filter(|rate| *rate != 0)
+    }
+
+    /// The graph runs a cycle at this rate.
+    pub fn cycle(&self, rate: u32) {
+        self.rate.store(rate, Relaxed);
     }
 
     /// Everything as JSON, for `wireloom selftest`.

@@ -70,6 +70,7 @@ pub fn recorder(
         .add_local_listener_with_user_data(Comparer::default())
         .process(move |stream, comparer| {
             let Ok(time) = stream.time() else { return };
+            measurement.cycle(time.rate().denom);
             let Some(mut buffer) = stream.dequeue_buffer() else { return };
             let Some(data) = buffer.datas_mut().first_mut() else { return };
             let (offset, size) = (data.chunk().offset() as usize, data.chunk().size() as usize);
