@@ -2,10 +2,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 
 use anyhow::{Context, ensure};
-use wireloom_wanted::{ClockRelation, Copies, Leg};
+use serde_json::json;
+use wireloom_wanted::{ClockRelation, Copies, Encoding, Leg};
 
 use crate::host::Host;
 use crate::peers::RtpStream;
+use crate::peers::hostile::Attack;
 use crate::pipewire::{PipeWire, PipeWireOptions};
 use crate::products::Products;
 use crate::scene;
@@ -19,25 +21,28 @@ const SECTIONS: u64 = 1000;
 /// From where to where a copy is sent.
 const COPIES: (u16, u16) = (50_000, 50_064);
 
-/// A stream is sent on two legs and as a copy to who asked, and received: locked, learned and resampled; in a daemon
-/// into which a guard is preloaded that aborts it when our code on the data loop allocates, takes a lock, waits or
-/// makes a system call that is not allowed.
+/// A stream is sent on two legs and as a copy to who asked, and received: locked, learned and resampled, each encoding
+/// once, at last with garbage and a second sender in its group; in a daemon into which a guard is preloaded that aborts it
+/// when our code on the data loop allocates, takes a lock, waits or makes a system call that is not allowed.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let computer = studio.host("computer")?;
     let guard = products.compiled("rt-guard");
     let mut remarks = Vec::new();
-    for (mode, clock, offset) in [
-        ("locked", ClockRelation::Same, Some(0)),
-        ("learned", ClockRelation::Same, None),
-        ("adaptive", ClockRelation::Other, Some(0)),
+    for (mode, clock, offset, encoding) in [
+        ("locked", ClockRelation::Same, Some(0), Encoding::L24),
+        ("locked", ClockRelation::Same, Some(0), Encoding::L32),
+        ("learned", ClockRelation::Same, None, Encoding::L16),
+        ("adaptive", ClockRelation::Other, Some(0), Encoding::AM824),
     ] {
+        let stream =
+            RtpStream { encoding, ..RtpStream::standard(1, if encoding == Encoding::L24 { 8 } else { 6 }) };
         let options = PipeWireOptions {
             environment: vec![("LD_PRELOAD".to_owned(), guard.clone().into_os_string())],
             ..PipeWireOptions::default()
         };
-        let sections = watched_run(&computer, products, mode, (clock, offset), options)?;
+        let sections = watched_run(&computer, products, &stream, mode, (clock, offset), options)?;
         ensure!(sections > SECTIONS, "the guard watched only {sections} sections");
-        remarks.push(format!("{sections} sections {mode}"));
+        remarks.push(format!("{sections} sections {mode} {encoding:?}"));
     }
     Ok(remarks.join(", "))
 }
@@ -46,15 +51,16 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 fn watched_run(
     computer: &Host,
     products: &Products,
+    stream: &RtpStream,
     mode: &str,
     (clock, offset): (ClockRelation, Option<u32>),
     options: PipeWireOptions,
 ) -> anyhow::Result<u64> {
-    let stream = RtpStream::standard(1, 8);
-    let mut heard = scene::receive_node(&stream, "Lab", 480);
+    let channels = stream.channels;
+    let mut heard = scene::receive_node(stream, "Lab", 480);
     (heard.clock, heard.media.offset) = (clock, offset);
-    let mut sent = scene::transmit_node(&stream, "Lab");
-    let other = RtpStream::standard(2, 8);
+    let mut sent = scene::transmit_node(stream, "Lab");
+    let other = RtpStream::standard(2, channels);
     let second = Leg { interface: Some("eth0".to_owned()), ..Leg::to(other.address, other.port) };
     // What each of the ways carries is received beside it.
     let mut of_second = heard.clone();
@@ -71,14 +77,14 @@ fn watched_run(
         ("lab.rx".to_owned(), sent),
     ]);
     let mut graph = scene::start_module(computer, products, &nodes, options)?;
-    let input = graph.wait_for_node("wireloom.lab.rx", 0, 8, SOON)?;
-    let output = graph.wait_for_node("wireloom.lab.tx", 8, 0, SOON)?;
+    let input = graph.wait_for_node("wireloom.lab.rx", 0, channels, SOON)?;
+    let output = graph.wait_for_node("wireloom.lab.tx", channels, 0, SOON)?;
     let (_player, player) = graph.player(products, "player", &stream.code())?;
     graph.link(&player, &input)?;
-    let mut recorder = graph.recorder(products, "recorder", 8)?;
+    let mut recorder = graph.recorder(products, "recorder", channels)?;
     graph.link(&output, &recorder.node.clone())?;
     for name in ["second", "copy"] {
-        let node = graph.wait_for_node(&format!("wireloom.{name}.tx"), 8, 0, SOON)?;
+        let node = graph.wait_for_node(&format!("wireloom.{name}.tx"), channels, 0, SOON)?;
         graph.link(&node, &recorder.node.clone())?;
         wait::until(&format!("packets of the {name}"), SOON, || {
             graph.daemon.is_alive()?;
@@ -89,6 +95,15 @@ fn watched_run(
     recorder.record(FRAMES, |_| {})?;
     let found = graph.node("wireloom.lab.tx")?.context("the node vanished")?;
     ensure!(found.info["props"]["wireloom.mode"] == mode, "read {}", found.info["props"]["wireloom.mode"]);
+    let attacks = json!([
+        { "kind": "rtp-garbage", "rate": 400, "group": stream.address },
+        { "kind": "rtp-sender", "rate": 400, "group": stream.address, "channels": channels },
+        { "kind": "rtp-sender", "rate": 100, "group": other.address, "payload_type": 11 },
+    ]);
+    let attack = Attack::start(computer, "garbage", attacks)?;
+    recorder.record(2 * FRAMES, |_| {})?;
+    graph.daemon.is_alive()?;
+    attack.stop()?;
     recorder.finish()?;
     farewell(&mut graph)
 }
