@@ -16,7 +16,15 @@ impl Connection {
         let mut fields = value.split_whitespace().peekable();
         fields.next_if(|field| field.eq_ignore_ascii_case("IN"));
         let family = fields.next_if(|field| is_family(field));
-        let text: String = fields.collect();
+        let mut text = String::new();
+        for field in fields {
+            // Blanks may stand beside a slash; without one, what follows the address is not a part of it.
+            if !text.is_empty() && !text.ends_with('/') && !field.starts_with('/') {
+                note(Finding::Address);
+                break;
+            }
+            text.push_str(field);
+        }
         let mut parts = text.split('/');
         let address = parse_ip(parts.next().unwrap_or_default(), &mut note)?;
         if family.is_some_and(|family| family.eq_ignore_ascii_case("IP4") != address.is_ipv4()) {
@@ -116,6 +124,9 @@ mod tests {
             ("IN IP4 239.1.2.3/0", "239.1.2.3", Some(0), &[]),
             ("in ip4 239.1.2.3 /255/1", "239.1.2.3", Some(255), &[]),
             ("IN IP4 239.1.2.3/32/4294967295", "239.1.2.3", Some(32), &[Finding::Layers]),
+            ("IN IP4 239.1.2.3 / 32 / 1", "239.1.2.3", Some(32), &[]),
+            ("IN IP4 239.1.2.3 32", "239.1.2.3", None, &[Finding::Address]),
+            ("IN IP4 239.1.2.3/32 127", "239.1.2.3", Some(32), &[Finding::Address]),
             ("IN IP4 239.1.2.3/256", "239.1.2.3", None, &[Finding::Ttl]),
             ("IP4 239.001.002.003/1", "239.1.2.3", Some(1), &[Finding::LeadingZeros]),
             ("IN IP4 192.0.2.1/32", "192.0.2.1", Some(32), &[]),
@@ -136,6 +147,7 @@ mod tests {
             ("IN IP4 239.1.2.3.4", Reason::NotNumeric),
             ("IN IP4 239.1.2.999", Reason::NotNumeric),
             ("IN IP4 239.1..3", Reason::NotNumeric),
+            ("IN IP4 239.1.2 3", Reason::NotNumeric),
             ("IN IP4", Reason::NoAddress),
             ("", Reason::NoAddress),
             ("IN IP6 239.1.2.3", Reason::IpVersion),

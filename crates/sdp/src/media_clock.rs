@@ -25,10 +25,11 @@ impl MediaClock {
     ///
     /// `None` in the first part when the form is unknown or the offset is out of range.
     pub(crate) fn parse(value: &str) -> (Option<Self>, bool) {
-        let value = &without_blanks_around_equals(value);
-        let rates = value.split_whitespace().filter_map(|word| strip_name(word, "rate="));
+        let value = without_blanks_around_equals(value);
+        let words = || value.split(|c: char| c.is_whitespace() || c == ';');
+        let rates = words().filter_map(|word| strip_name(word, "rate="));
         let deviates = rates.filter_map(|rate| rate.split_once('/')).any(|(n, d)| is_deviation(n, d));
-        let clock = value.split_whitespace().find_map(|word| {
+        let clock = words().find_map(|word| {
             if word.eq_ignore_ascii_case("sender") || strip_name(word, "IEEE1722=").is_some() {
                 return Some(Some(Self::Sender));
             }
@@ -89,6 +90,7 @@ mod tests {
             ("direct=0 rate=48000", Some(MediaClock::Direct(0)), false),
             ("direct = 5  rate =1000/1001", Some(MediaClock::Direct(5)), true),
             ("id=src:00:1d:c1 direct\t= 5", Some(MediaClock::Direct(5)), false),
+            ("direct=5; rate=1000/1001", Some(MediaClock::Direct(5)), true),
             ("direct=0 rate=48000/1", Some(MediaClock::Direct(0)), false),
             ("direct=0 rate=1/48000", Some(MediaClock::Direct(0)), false),
             ("direct=0 rate=48000/48000", Some(MediaClock::Direct(0)), false),

@@ -203,17 +203,18 @@ fn split_domain(text: &str) -> (&str, &str) {
     }
 }
 
-/// `0`, `domain-nmbr=0`, `domain=0`, `domain 0`, `PTPv2:0`.
+/// `0`, `domain-nmbr=0`, `domain=0`, `domain 0`.
 fn parse_domain(text: &str) -> Option<u8> {
     let text = text.trim();
-    let number = text.rsplit_once(['=', ':', ' ', '\t']).map_or(text, |(_, number)| number);
+    let number = text.rsplit_once(['=', ' ', '\t']).map_or(text, |(_, number)| number);
     number.parse().ok()
 }
 
 /// Reads the domain of `clock-domain:PTPv2 <d>` or `ptp-domain:<d>`; other clock domains (`local=<n>`) are none of PTP.
 pub(crate) fn parse_clock_domain(value: &str) -> Option<u8> {
     let is_ptp = value.get(..3).is_some_and(|name| name.eq_ignore_ascii_case("ptp"));
-    if is_ptp { parse_domain(value) } else { value.trim().parse().ok() }
+    let named = value.split_once(':').map_or(value, |(_, named)| named);
+    if is_ptp { parse_domain(named) } else { value.trim().parse().ok() }
 }
 
 /// Exactly `N` hexadecimal octets, with dashes, colons, or nothing between them.

@@ -105,8 +105,8 @@ findings! {
     NoMediaClock => "no media clock offset, learned from packets",
     /// `sync-time` taken instead.
     SyncTime => "no mediaclk, sync-time taken as the offset",
-    /// A connection line after the first one.
-    Address => "connection line is not understood",
+    /// Something behind the address of a connection line.
+    Address => "what follows the address is not understood, ignored",
     /// Layered addresses.
     Layers => "several layered addresses, the first one is used",
     /// TTL outside 0..=255.

@@ -143,3 +143,49 @@ fn what_is_said_twice_or_not_needed_says_nothing_more() {
     every_example_says_the_same("more payload types", lines("m=audio", |line| format!("{line} 0 8")));
     every_example_says_the_same("a comment", |text| format!("# exported\r\n{text}"));
 }
+
+/// The session part and the media sections, each line by line.
+fn sections(text: &str) -> Vec<Vec<&str>> {
+    let mut sections = vec![Vec::new()];
+    for line in text.lines() {
+        if line.starts_with("m=") {
+            sections.push(Vec::new());
+        }
+        sections.last_mut().expect("begins with one").push(line);
+    }
+    sections
+}
+
+fn written(sections: &[Vec<&str>]) -> String {
+    sections.iter().flatten().map(|line| format!("{line}\r\n")).collect()
+}
+
+#[test]
+fn the_order_of_lines_and_the_level_of_attributes_say_nothing() {
+    every_example_says_the_same("another order in each section", |text| {
+        let mut sections = sections(text);
+        let (session, media) = sections.split_first_mut().expect("has a session part");
+        session[1..].reverse();
+        media.iter_mut().for_each(|section| section[1..].reverse());
+        written(&sections)
+    });
+    every_example_says_the_same("everything in the session part", |text| match &mut sections(text)[..] {
+        [session, media] => {
+            // An SSRC is of a media section (RFC 5576 §4.1).
+            let stays = |line: &&str| line.starts_with("m=") || line.starts_with("a=ssrc");
+            let (ours, theirs): (Vec<&str>, Vec<&str>) = media.iter().partition(|line| stays(line));
+            session.extend(theirs);
+            written(&[session.clone(), ours])
+        }
+        _ => text.to_owned(),
+    });
+    every_example_says_the_same("everything in the media section", |text| match &mut sections(text)[..] {
+        [session, media] => {
+            let of_media = |line: &&str| line.starts_with("a=") || line.starts_with("c=");
+            let (theirs, ours): (Vec<&str>, Vec<&str>) = session.iter().partition(|line| of_media(line));
+            media.extend(theirs);
+            written(&[ours, media.clone()])
+        }
+        _ => text.to_owned(),
+    });
+}
