@@ -169,7 +169,7 @@ impl Model {
     /// The registry told something.
     pub(in super::super) fn handle_object(&mut self, now: Now, object: GraphObject) {
         let graph = &mut self.routes.graph;
-        if graph.nodes.len() + graph.ports.len() + graph.links.len() > MAX_OBJECTS
+        if graph.nodes.len() + graph.ports.len() + graph.links.len() + graph.loose.len() > MAX_OBJECTS
             && !matches!(object, GraphObject::Removed { .. } | GraphObject::Listed | GraphObject::Synced)
         {
             return;
