@@ -50,8 +50,14 @@ async fn follow(bus: &Connection, output: &Output) -> Result<(), Failure> {
     let mut signals = MessageStream::for_match_rule(rule, bus, None).await?;
 
     let name = WellKnownName::from_static_str(BUS_NAME)?;
-    names.start_service_by_name(name.clone(), 0).await?;
-    let mut owner = Some(names.get_name_owner(name.into()).await?);
+    let first = match names.get_name_owner(name.clone().into()).await {
+        Err(fdo::Error::NameHasNoOwner(_)) => {
+            names.start_service_by_name(name.clone(), 0).await?;
+            names.get_name_owner(name.into()).await?
+        }
+        owner => owner?,
+    };
+    let mut owner = Some(first);
     let mut reading: Option<Reading<'_>> = owner.clone().map(|owner| read(bus, owner, Duration::ZERO));
     let mut known = false;
     let mut objects = Objects::default();

@@ -88,8 +88,9 @@ impl Objects {
     /// The agent has ended: nothing is known of it. What was known of its streams and routes stays, for the next one to
     /// be compared with.
     pub fn agent_left(&mut self) -> Option<Event> {
+        let known = self.0.len();
         self.0.retain(|(kind, _), _| *kind != Kind::Manager);
-        Some(Event {
+        (self.0.len() < known).then(|| Event {
             event: AGENT,
             id: AGENT.to_owned(),
             name: AGENT.to_owned(),
@@ -270,6 +271,7 @@ mod tests {
         objects.insert(path("stream"), STREAM, stream());
         let left = objects.agent_left().map(|event| (event.event, event.state));
         assert_eq!(left, Some((AGENT, "gone".to_owned())));
+        assert_eq!(objects.agent_left(), None, "told twice");
         let now = |stream: Option<Properties>| {
             let mut objects = Objects::default();
             objects.insert(path("x"), MANAGER, text(&[("State", "running")]));
