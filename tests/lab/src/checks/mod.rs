@@ -2,6 +2,7 @@
 
 mod activation;
 mod clock;
+mod commands;
 mod connect;
 mod crowd;
 mod default_device;
@@ -256,6 +257,12 @@ pub const CHECKS: &[Check] = &[
         about: "wireloom connect makes a kept route to an application, disconnect ends it",
         needs: Needs::Time,
         run: connect::run,
+    },
+    Check {
+        name: "commands",
+        about: "each other command of wireloom does what it says, and watch tells of it, whoever dies",
+        needs: Needs::Time,
+        run: commands::run,
     },
     Check {
         name: "realtime",
