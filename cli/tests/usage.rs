@@ -71,6 +71,33 @@ fn every_name_in_json_is_documented() {
     }
 }
 
+/// Whatever a command makes of its own around these objects.
+#[test]
+fn every_document_is_documented() {
+    let manual = include_str!("../../man/wireloom.1.scd").replace('\\', "");
+    let (_, manual) = manual.split_once("\n# JSON\n").expect("a section");
+    let mut found = 0;
+    for folder in ["src", "../selftest/src"] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+        let entries = folder.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path());
+        for file in entries.filter(|path| path.is_file()) {
+            let text = std::fs::read_to_string(&file).expect("text");
+            for document in text.split("json!({").skip(1) {
+                let document = document.split_once("})").map_or(document, |(document, _)| document);
+                // What is quoted and has a colon after it is a name.
+                let parts: Vec<&str> = document.split('"').collect();
+                let names = parts.windows(2).skip(1).step_by(2).filter(|pair| pair[1].starts_with(':'));
+                for name in names.map(|pair| pair[0]) {
+                    found += 1;
+                    let is_there = manual.contains(&format!("_{name}_"));
+                    assert!(is_there, "{name} of {} is not in wireloom(1)", file.display());
+                }
+            }
+        }
+    }
+    assert!(found > 20, "{found} names were found");
+}
+
 #[test]
 fn completions_and_manual_name_every_command() {
     let help = String::from_utf8_lossy(&wireloom(&["--help"]).stdout).into_owned();
