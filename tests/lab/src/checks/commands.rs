@@ -243,9 +243,9 @@ impl Scene<'_> {
     }
 
     fn presets(&mut self) -> anyhow::Result<()> {
-        let mut _recorders = Vec::new();
+        let mut recorders = Vec::new();
         for name in APPLICATIONS {
-            _recorders.push(self.graph.recorder(self.products, name, 2)?);
+            recorders.push(self.graph.recorder(self.products, name, 2)?);
         }
         let [recorder, meter, tuner] = APPLICATIONS;
         wait::until("an application that the agent knows", SOON, || {
@@ -297,7 +297,33 @@ impl Scene<'_> {
         self.call("Checkpoint.Confirm", &path, &[])?;
         writeln!(keeper.stdin().context("a piped input")?, "leave")?;
         keeper.succeeds(SOON)?;
-        self.heard_by(&[meter])
+        self.heard_by(&[meter])?;
+
+        self.ask(&["connect", ALIAS, tuner])?;
+        self.heard_by(&[meter, tuner])?;
+        drop(recorders.pop()); // the tuner
+        self.waits_visibly(tuner)
+    }
+
+    /// Who waits at a terminal for an application that has gone sees that something happens.
+    fn waits_visibly(&self, application: &str) -> anyhow::Result<()> {
+        wait::until("the route without its end", SOON, || {
+            let routes = self.ask(&["routes"])?;
+            let routes = routes["routes"].as_array().context("a list")?;
+            let gone = |route: &Value| route["sink"] == application && route["state"] == "offline";
+            Ok(routes.iter().any(gone).then_some(()))
+        })?;
+        let program = self.products.program("wireloom");
+        let command = format!("{} connect '{ALIAS}' {application} --wait 1", program.display());
+        let mut terminal = self.computer.command("script");
+        let output = terminal.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm").output()?;
+        let shown = String::from_utf8_lossy(&output.stdout);
+        ensure!(output.status.code() == Some(124), "{}: {shown}", output.status);
+        ensure!(
+            shown.contains("Waiting for audio") && shown.contains("offline"),
+            "a terminal shows {shown:?}"
+        );
+        Ok(())
     }
 
     /// A client that has made a checkpoint, and which.
