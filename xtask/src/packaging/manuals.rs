@@ -20,6 +20,7 @@ const SECTIONS: &[&str] = &[
     "DESCRIPTION",
     "OPTIONS",
     "COMMANDS",
+    "JSON",
     "FILES",
     "ENVIRONMENT",
     "EXIT STATUS",
