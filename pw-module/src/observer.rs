@@ -41,6 +41,7 @@ impl Observer {
         self.compare(&before, stats);
         self.note(Finding::Contradicts, notes.format_contradicts);
         self.note(Finding::NotPcm, notes.not_pcm);
+        self.note(Finding::Raised, notes.raised);
         // Senders exist whose packets differ in length: only what two looks agree on is told.
         if heard == self.last {
             self.told = heard;

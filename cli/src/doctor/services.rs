@@ -78,9 +78,11 @@ pub fn pipewire(root: &Root, processes: &[Process], snapshot: &Snapshot) -> Vec<
         snapshot.streams.iter().filter(|stream| !stream.mode.is_empty() && stream.direction == "receive");
     findings.extend(raised.map(|stream| stream.latency_frames).max().map(|latency| {
         if latency > class {
-            let text = format!("The graph's quantum raises the latency from {class} to {latency} frames.");
+            let text = format!(
+                "The graph's quantum, or a sender in bursts, raises the latency from {class} to {latency} frames."
+            );
             Finding::warning("quantum", text)
-                .advise("see pw-top who asks for a long quantum; pw-metadata -n settings 0 clock.force-quantum 64 tries a short one")
+                .advise("wireloom why names a sender in bursts; see pw-top who asks for a long quantum; pw-metadata -n settings 0 clock.force-quantum 64 tries a short one")
         } else {
             Finding::ok("quantum", format!("It allows the latency of {class} frames."))
         }

@@ -210,6 +210,16 @@ impl Timeline {
         self.config.offset
     }
 
+    /// The next frame to be read, once something has been read.
+    pub fn next(&self) -> Option<MediaIndex> {
+        Some(self.play.next).filter(|_| self.play.started)
+    }
+
+    /// How many frames ahead of the next one to be read have a place.
+    pub const fn room(&self) -> Samples {
+        Samples((self.ring.frames() as u64 - self.history) as u32)
+    }
+
     /// What happened since the timeline exists.
     pub const fn counters(&self) -> Counters {
         self.counters
@@ -271,7 +281,7 @@ impl Timeline {
         }
         let end = index.plus(Samples(frames));
         let ahead = end.since(self.play.next);
-        if ahead > self.room() {
+        if ahead > i64::from(self.room().0) {
             self.counters.early += 1;
             return Placement::Early;
         }

@@ -25,6 +25,8 @@ pub enum Finding {
     Foreign,
     /// A tenth of the packets or more come after their samples were due.
     Late,
+    /// Packets came late all the time, as of a sender in bursts, and the latency was raised for them.
+    Raised,
     /// A tenth of the packets or more are stamped too far in the future.
     Early,
     /// Timestamps and sizes contradict each other: other channels or another encoding than described.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wireloom_rtp::{LockCheck, OffsetLearner, RtpPacket, Timeline, Verdict};
+use wireloom_rtp::{LockCheck, OffsetLearner, PlanarMut, Punctuality, RtpPacket, Timeline, Verdict};
 use wireloom_units::{MediaIndex, Rate, Samples};
 use wireloom_wanted::{ClockRelation, Heard, Mode};
 
@@ -12,6 +12,11 @@ use crate::ffi::{MediaSocket, Ports, Position};
 
 /// What is told to the main loop is told this many times a second.
 const REPORTS_A_SECOND: u32 = 10;
+
+/// How often a node that is active gives a sender that is late more latency: each time is a crossfade.
+const MAX_RAISES: u32 = 4;
+/// Frames that the ring holds besides the longest latency: what a computer that catches up has already received.
+const SPARE: u32 = 4096;
 
 /// What a receive node is made of.
 pub(crate) struct ReceiveConfig {
@@ -41,6 +46,12 @@ pub(crate) struct Receive {
     learner: OffsetLearner,
     check: LockCheck,
     misfit: bool,
+    punctuality: Punctuality,
+    /// Frames that packets come after they could have, as far as the latency covers it.
+    delay: u32,
+    /// Packets are late all the time: by how many frames.
+    late_by: Option<Samples>,
+    raises: u32,
     mode: Option<Mode>,
     latency: u32,
     packet_frames: u32,
@@ -59,6 +70,10 @@ impl Receive {
             learner: OffsetLearner::default(),
             check: LockCheck::new(config.rate),
             misfit: false,
+            punctuality: Punctuality::new(config.rate, false),
+            delay: 0,
+            late_by: None,
+            raises: 0,
             mode: None,
             latency: config.latency,
             packet_frames: config.packet_frames,
@@ -77,7 +92,8 @@ impl Receive {
     pub(crate) fn set_sockets(&mut self, sockets: Vec<MediaSocket>) -> Vec<MediaSocket> {
         self.expected = None;
         if sockets.is_empty() {
-            self.latency = self.config.latency; // an inactive node forgets what a long quantum asked for
+            self.latency = self.config.latency; // an inactive node forgets what a quantum or a sender asked for
+            (self.delay, self.late_by, self.raises) = (0, None, 0);
             self.mode = None;
             self.config.report.set_mode(None);
             self.config.report.set_latency(self.latency);
@@ -142,6 +158,7 @@ impl Receive {
         if before == Some(mode) {
             return;
         }
+        self.punctuality = Punctuality::new(self.config.rate, mode == Mode::Adaptive);
         match mode {
             Mode::Locked => self.timeline_offset_as_described(),
             Mode::Learned => {
@@ -190,7 +207,9 @@ impl Receive {
         }
         self.expected = Some((position.clock_id, now.plus(Samples(position.frames))));
         self.drain(world, position);
-        self.play(now, position, ports);
+        if !self.play(now, position, ports) {
+            ports.silence();
+        }
         self.tell(position);
     }
 
@@ -251,6 +270,16 @@ impl Receive {
             }
             _ => {}
         }
+        // On a clock that is ours the latency is a promise; elsewhere nothing says when packets leave.
+        if restarted {
+            self.punctuality = Punctuality::new(self.config.rate, self.mode == Some(Mode::Adaptive));
+        } else if matches!(self.mode, Some(Mode::Learned | Mode::Adaptive))
+            && let (Some(offset), Some(next)) = (timeline.offset(), timeline.next())
+        {
+            let index = now.nearest(packet.time, offset);
+            let delay = now.since(index.plus(frames));
+            self.late_by = self.punctuality.handle_packet(index, delay, index.since(next)).or(self.late_by);
+        }
         // Whoever is said to share our clock is believed; whoever may is watched.
         if self.config.relation == ClockRelation::Unknown
             && matches!(self.mode, Some(Mode::Locked | Mode::Learned))
@@ -261,36 +290,50 @@ impl Receive {
         }
     }
 
-    fn play(&mut self, now: MediaIndex, position: &Position, ports: &mut Ports<'_>) {
+    /// The latency that this cycle needs: more than the class when the quantum is long, because what it plays last must
+    /// have arrived when it begins, or when the sender's packets come late all the time.
+    fn needed(&mut self, position: &Position) -> u32 {
+        // What a cycle takes of the stream, in its own samples.
+        let cycle = u64::from(position.frames) * u64::from(self.config.rate.hz());
+        let cycle = cycle.div_ceil(u64::from(position.rate.max(1)));
+        let usual = u32::try_from(cycle).unwrap_or(u32::MAX).saturating_add(2 * self.packet_frames);
+        let most = self.config.timeline.room().0.saturating_sub(SPARE);
+        if let Some(Samples(delay)) = self.late_by.take()
+            && self.raises < MAX_RAISES
+            && self.latency < most
+        {
+            self.raises += 1;
+            // Late though the latency should do: a packet more.
+            let least = (self.latency + self.packet_frames).saturating_sub(usual);
+            self.delay = self.delay.max(delay).max(least);
+        }
+        self.latency.max(usual).max(usual.saturating_add(self.delay).min(most))
+    }
+
+    /// Plays what is due in the cycle that begins at `now`, or says that there is nothing to be played.
+    fn play(&mut self, now: MediaIndex, position: &Position, out: &mut impl PlanarMut) -> bool {
         let frames = position.frames;
+        let old = self.latency;
+        self.latency = self.needed(position);
         let timeline = &mut self.config.timeline;
-        // A long quantum needs more than the class: what it plays last must have arrived when it begins.
-        let needed = frames + 2 * self.packet_frames;
         if self.mode == Some(Mode::Adaptive) {
-            self.latency = self.latency.max(needed);
             self.config.report.set_latency(self.latency + Adaptive::DELAY);
-            if let Some(adaptive) = &mut self.adaptive {
-                adaptive.steering.set_latency(Samples(self.latency));
+            let Some(adaptive) = self.adaptive.as_mut() else { return false };
+            adaptive.steering.set_latency(Samples(self.latency));
+            if self.latency > old {
+                adaptive.steering.starved(); // at once, not little by little
             }
-            let read = self
-                .adaptive
-                .as_mut()
-                .filter(|a| a.is_for(position.rate))
-                .and_then(|adaptive| adaptive.process(timeline, now, frames, ports));
-            if read.is_none() {
-                ports.silence();
-            }
-            return;
+            let ready = adaptive.is_for(position.rate);
+            return ready && adaptive.process(timeline, now, frames, out).is_some();
         }
-        if needed > self.latency {
-            let (old, new) = (self.latency, needed);
-            self.latency = new;
-            self.config.report.set_latency(new);
-            let at = |latency: u32| now.offset_by(-i64::from(latency));
-            timeline.read_fading(at(old), at(new), Samples(frames), ports);
-            return;
+        let at = |latency: u32| now.offset_by(-i64::from(latency));
+        if self.latency > old {
+            self.config.report.set_latency(self.latency);
+            timeline.read_fading(at(old), at(self.latency), Samples(frames), out);
+        } else {
+            timeline.read(at(self.latency), Samples(frames), out);
         }
-        timeline.read(now.offset_by(-i64::from(self.latency)), Samples(frames), ports);
+        true
     }
 
     fn tell(&mut self, position: &Position) {
@@ -308,6 +351,7 @@ impl Receive {
             payload_type_adopted: stream.payload_type_adopted,
             format_contradicts: stream.format_contradicts,
             not_pcm: stream.not_pcm,
+            raised: self.delay > 0,
         });
         if let (Some(ssrc), Some(frames)) = (stream.ssrc, stream.frames_per_packet) {
             let payload_type = stream.payload_type;
@@ -403,3 +447,7 @@ mod tests {
         assert_eq!(receive.config.timeline.offset(), None);
     }
 }
+
+#[cfg(test)]
+#[path = "receive_tests.rs"]
+mod late_senders;

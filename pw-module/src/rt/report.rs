@@ -44,6 +44,8 @@ pub(crate) struct Notes {
     pub format_contradicts: bool,
     /// AM824 that is not PCM.
     pub not_pcm: bool,
+    /// The latency was raised for packets that came late all the time.
+    pub raised: bool,
 }
 
 impl Report {
@@ -92,7 +94,7 @@ impl Report {
     }
 
     pub(super) fn set_notes(&self, notes: Notes) {
-        let bits = [notes.payload_type_adopted, notes.format_contradicts, notes.not_pcm];
+        let bits = [notes.payload_type_adopted, notes.format_contradicts, notes.not_pcm, notes.raised];
         let code = bits.iter().rev().fold(0_u8, |code, bit| code << 1 | u8::from(*bit));
         self.notes.store(code, Relaxed);
     }
@@ -149,6 +151,7 @@ impl Report {
             payload_type_adopted: code & 1 != 0,
             format_contradicts: code & 2 != 0,
             not_pcm: code & 4 != 0,
+            raised: code & 8 != 0,
         }
     }
 
@@ -182,11 +185,12 @@ mod tests {
     #[test]
     fn notes_and_modes_survive_their_codes() {
         let report = Report::default();
-        for code in 0..8_u8 {
+        for code in 0..16_u8 {
             let notes = Notes {
                 payload_type_adopted: code & 1 != 0,
                 format_contradicts: code & 2 != 0,
                 not_pcm: code & 4 != 0,
+                raised: code & 8 != 0,
             };
             report.set_notes(notes);
             assert_eq!(report.notes(), notes);

@@ -344,6 +344,14 @@ impl List<'_> {
             self.failed("deadline", text);
             return false;
         }
+        if self.found(Finding::Raised) {
+            let text = format!(
+                "Packets came late all the time, as of a sender that sends in bursts: the latency was raised to {latency} \
+                 frames for them."
+            );
+            self.warning("deadline", text);
+            return true;
+        }
         self.ok("deadline", format!("Packets come before they are due; the latency is {latency} frames."));
         true
     }

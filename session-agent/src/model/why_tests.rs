@@ -111,6 +111,7 @@ fn each_fault_of_a_playing_stream_is_exactly_its_verdict() {
         ("clock warning", |_, _, r| r.mode = Some(Mode::Adaptive), &[]),
         ("deadline failed", |_, _, r| r.findings = vec![Finding::Late], &after_packets[3..]),
         ("deadline failed", |_, _, r| r.findings = vec![Finding::Early], &after_packets[3..]),
+        ("deadline warning", |_, _, r| r.findings = vec![Finding::Raised], &[]),
         ("samples failed", |_, _, r| r.findings = vec![Finding::Zero], &[]),
     ];
     for (verdict, fault, unknown) in faults {

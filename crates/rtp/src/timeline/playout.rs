@@ -52,7 +52,7 @@ impl Timeline {
             self.ring.mark(self.floor(self.play.next), distance as usize, false);
         } else {
             // The window moves back: what lies beyond its new end would alias with what is readable now.
-            self.ring.mark(at.offset_by(self.room()), distance as usize, false);
+            self.ring.mark(at.offset_by(i64::from(self.room().0)), distance as usize, false);
         }
         self.play.next = at;
         self.play.started = true;
@@ -63,11 +63,6 @@ impl Timeline {
     /// May wrap below 0: only the slots matter, and nothing before index 0 is ever placed.
     fn floor(&self, next: MediaIndex) -> MediaIndex {
         MediaIndex(next.0.wrapping_sub(self.history))
-    }
-
-    /// How many frames ahead of the next one to be read have a place.
-    pub(super) fn room(&self) -> i64 {
-        self.ring.frames() as i64 - self.history.cast_signed()
     }
 
     /// Copies the frames `at..at + frames` to `out`, faded in over those from `fading` on if there are such.
@@ -112,7 +107,7 @@ impl Timeline {
 
     /// How many of the frames `at..at + frames` lie before the end of the window: beyond it slots mean other frames.
     fn reach(&self, at: MediaIndex, frames: usize) -> usize {
-        let end = self.play.next.offset_by(self.room());
+        let end = self.play.next.offset_by(i64::from(self.room().0));
         frames.min(usize::try_from(end.since(at)).unwrap_or(0))
     }
 
