@@ -44,7 +44,10 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let mut from = Some(scene::play(&sender, products, &streams[0])?);
     let mut to = Some(relaying(&relay, products, &streams)?);
     let mut latencies = vec![latency(&ear, &streams)?];
-    let mut reports = vec![reported(to.as_ref())?];
+    let report = |graph: Option<&PipeWire<'_>>| {
+        reported(graph.context("the relaying computer's graph")?, "wireloom.heard.tx")
+    };
+    let mut reports = vec![report(to.as_ref())?];
     for restart in 0..2 * RESTARTS {
         // Killed, as a crash would; the next one starts from nothing.
         if restart % 2 == 0 {
@@ -55,7 +58,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             from = Some(scene::play(&sender, products, &streams[0])?);
         }
         latencies.push(latency(&ear, &streams).with_context(|| format!("after {} restarts", restart + 1))?);
-        reports.push(reported(to.as_ref())?);
+        reports.push(report(to.as_ref())?);
     }
     ensure!(latencies == reports, "measured {latencies:?} frames, but the port reports {reports:?}");
     ensure!(
@@ -81,10 +84,9 @@ fn relaying<'a>(
     Ok(graph)
 }
 
-/// What the receiving node's port says about how old its samples are, in frames at 48 kHz.
-fn reported(graph: Option<&PipeWire<'_>>) -> anyhow::Result<i64> {
-    let graph = graph.context("the relaying computer's graph")?;
-    let node = graph.node("wireloom.heard.tx")?.context("the receiving node vanished")?;
+/// What the port of the receiving node `name` says about how old its samples are, in frames at 48 kHz.
+pub(super) fn reported(graph: &PipeWire<'_>, name: &str) -> anyhow::Result<i64> {
+    let node = graph.node(name)?.context("the receiving node vanished")?;
     let (_, port) = node.outputs.first().context("a receiving node has outputs")?;
     let latencies = port["params"]["Latency"].as_array().context("the port reports no latency")?;
     let output = latencies.iter().find(|latency| latency["direction"] == "Output");

@@ -1,6 +1,7 @@
 //! What the lab checks, one entry a feature; each runs in a studio of its own.
 
 mod activation;
+mod bursts;
 mod clock;
 mod commands;
 mod connect;
@@ -417,6 +418,12 @@ pub const FULL: &[Check] = &[
         about: "PipeWire's own rtp-sink is heard, its rtp-source hears us",
         needs: Needs::Machine,
         run: rtp_modules::run,
+    },
+    Check {
+        name: "bursts",
+        about: "who sends a quantum at once gets the latency that it needs",
+        needs: Needs::Machine,
+        run: bursts::run,
     },
 ];
 

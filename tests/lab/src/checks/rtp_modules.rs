@@ -22,7 +22,7 @@ use crate::studio::Studio;
 use crate::wait::{self, SOON};
 
 /// Frames recorded at a time.
-const FRAMES: u64 = 6 * 48_000;
+pub(super) const FRAMES: u64 = 6 * 48_000;
 /// Frames before these: links are made, the position is drawn in, their rate is found.
 const SETTLING: usize = 2 * 48_000;
 /// Until the packets have been captured, after the recording: they come in real time.
@@ -39,7 +39,7 @@ const PURE_DB: f64 = -40.0;
 const THEIRS: &str = "Stock sink";
 const OURS: &str = "Our stream";
 /// Packets captured while that is recorded: a millisecond each, and some for the links to be made.
-const PACKETS: usize = FRAMES as usize / 48 + 700;
+pub(super) const PACKETS: usize = FRAMES as usize / 48 + 700;
 
 /// Sound goes both ways between us and PipeWire's own modules, each found by the other's SAP. Neither
 /// end names a clock that the other has, so both resample, and a tone must come through. rtp-sink leaves out
@@ -109,7 +109,11 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
 }
 
 /// Records what a node plays.
-fn record(graph: &mut PipeWire<'_>, products: &Products, node: &GraphNode) -> anyhow::Result<Recording> {
+pub(super) fn record(
+    graph: &mut PipeWire<'_>,
+    products: &Products,
+    node: &GraphNode,
+) -> anyhow::Result<Recording> {
     let mut recorder = graph.recorder(products, "recorder", 2)?;
     graph.link(node, &recorder.node.clone())?;
     recorder.record(FRAMES, |_| {})?;
@@ -119,7 +123,7 @@ fn record(graph: &mut PipeWire<'_>, products: &Products, node: &GraphNode) -> an
 }
 
 /// What packets carry, as whoever counts by their timestamps hears it: what these leave out is silence.
-fn on_the_wire(packets: &[RtpPayload]) -> Recording {
+pub(super) fn on_the_wire(packets: &[RtpPayload]) -> Recording {
     const FRAME: usize = 2 * 3;
     let mut bytes = Vec::new();
     let mut expected = None;
@@ -137,12 +141,12 @@ fn on_the_wire(packets: &[RtpPayload]) -> Recording {
 }
 
 /// How many tenths of a second there are after [`SETTLING`], and in how many there is not the tone alone.
-struct Judged {
-    blocks: usize,
-    broken: usize,
+pub(super) struct Judged {
+    pub blocks: usize,
+    pub broken: usize,
 }
 
-fn judge(recording: &Recording) -> Judged {
+pub(super) fn judge(recording: &Recording) -> Judged {
     let last = recording.frames();
     let blocks = || (SETTLING..last).step_by(BLOCK).filter(|at| at + BLOCK <= last);
     let broken = blocks().filter(|&at| (0..2).any(|channel| !is_pure(recording, at, channel))).count();
@@ -198,4 +202,4 @@ fn stock<'a>(stage: &'a Host, stream: &RtpStream) -> anyhow::Result<PipeWire<'a>
 }
 
 /// Lets a stream make its ports without a session manager.
-const PORTS: &str = "adapter.auto-port-config = { mode = dsp position = preserve }";
+pub(super) const PORTS: &str = "adapter.auto-port-config = { mode = dsp position = preserve }";
