@@ -86,7 +86,7 @@ fn a_stream_that_plays_passes_every_check_in_order() {
 fn each_fault_of_a_playing_stream_is_exactly_its_verdict() {
     type Fault = fn(&mut Known, &mut Facts, &mut StateReport);
     let after_packets = ["payload unknown", "packet-time unknown", "deadline unknown", "samples unknown"];
-    let faults: [(&str, Fault, &[&str]); 17] = [
+    let faults: [(&str, Fault, &[&str]); 18] = [
         ("announced warning", |s, _, _| s.origin = Origin::Stale, &[]),
         ("announced warning", |s, _, _| s.origin = Origin::Withdrawn, &[]),
         ("description failed", |s, _, _| s.unreadable = Some("No format.".into()), &[]),
