@@ -34,13 +34,13 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let sink = format!(
         "{{ local.ifname = eth0 source.ip = {} destination.ip = {} destination.port = {} sess.name = stock \
          sess.min-ptime = 1 sess.max-ptime = 1 audio.format = S24BE audio.rate = 48000 audio.channels = 2 \
-         stream.props = {{ node.name = stock-sink {PORTS} }} }}",
+         stream.props = {{ node.name = stock-sink node.force-quantum = {BURST} {PORTS} }} }}",
         stage.address(),
         stream.address,
         stream.port,
     );
     let modules = vec![("libpipewire-module-rtp-sink".to_owned(), sink)];
-    let options = PipeWireOptions { modules, quantum: BURST, ..PipeWireOptions::default() };
+    let options = PipeWireOptions { modules, ..PipeWireOptions::default() };
     let mut stock = crate::pipewire::PipeWire::start(&stage, &options)?;
     let (_player, player) = stock.tone(products, "player", 2, HZ)?;
     let sink = stock.wait_for_node("stock-sink", 0, 2, SOON)?;
