@@ -142,10 +142,27 @@ impl Model {
                 let facts = self.facts_of(&view.source_stream, stream, users);
                 let checks = super::super::why::checks(stream, &facts);
                 view.checks.push(why::source(&view.source_name, &checks));
+                if view.condition.state == word(RouteState::Receiving) {
+                    view.condition = heard(view.condition, &view.source_name, &stream.condition);
+                }
             }
             (id.clone(), view)
         })
     }
+}
+
+/// The condition of a route that is agreed and made, of which this computer receives `source`: without audio from there
+/// there is none at its end.
+fn heard(route: Condition, source: &str, stream: &Condition) -> Condition {
+    if stream.state == "running" {
+        return route;
+    }
+    let text = match stream.text.as_str() {
+        "" => format!("No audio comes from {source} yet."),
+        text => format!("{source}: {text}"),
+    };
+    let since_us = route.since_us.max(stream.since_us);
+    Condition { state: word(RouteState::Degraded), reason: "no-audio", text, since_us }
 }
 
 fn word(state: RouteState) -> &'static str {

@@ -301,17 +301,18 @@ impl Scene<'_> {
 
         self.ask(&["connect", ALIAS, tuner])?;
         self.heard_by(&[meter, tuner])?;
+        self.waits_visibly(tuner, "degraded", "No packet comes")?; // nobody sends the stream
         drop(recorders.pop()); // the tuner
-        self.waits_visibly(tuner)
+        self.waits_visibly(tuner, "offline", "")
     }
 
-    /// Who waits at a terminal for an application that has gone sees that something happens.
-    fn waits_visibly(&self, application: &str) -> anyhow::Result<()> {
-        wait::until("the route without its end", SOON, || {
+    /// Who waits at a terminal for audio that does not come sees that something happens, and why nothing is heard.
+    fn waits_visibly(&self, application: &str, state: &str, why: &str) -> anyhow::Result<()> {
+        wait::until(&format!("the route being {state}"), SOON, || {
             let routes = self.ask(&["routes"])?;
             let routes = routes["routes"].as_array().context("a list")?;
-            let gone = |route: &Value| route["sink"] == application && route["state"] == "offline";
-            Ok(routes.iter().any(gone).then_some(()))
+            let is_so = |route: &Value| route["sink"] == application && route["state"] == state;
+            Ok(routes.iter().any(is_so).then_some(()))
         })?;
         let program = self.products.program("wireloom");
         let command = format!("{} connect '{ALIAS}' {application} --wait 1", program.display());
@@ -320,7 +321,7 @@ impl Scene<'_> {
         let shown = String::from_utf8_lossy(&output.stdout);
         ensure!(output.status.code() == Some(124), "{}: {shown}", output.status);
         ensure!(
-            shown.contains("Waiting for audio") && shown.contains("offline"),
+            shown.contains("Waiting for audio") && shown.contains(state) && shown.contains(why),
             "a terminal shows {shown:?}"
         );
         Ok(())
