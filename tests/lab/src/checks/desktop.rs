@@ -15,6 +15,8 @@ use crate::wait::{self, SOON};
 
 /// A sink that stands in for a sound card.
 const CARD: &str = "card";
+/// Without our nodes, and with them.
+const HOSTS: [&str; 2] = ["without", "computer"];
 /// One that comes later, where nothing of ours is.
 const LATER: &str = "later";
 /// A session manager that has not done what it is to do after this is started again.
@@ -29,8 +31,8 @@ const FRAMES: u64 = 48_000;
 /// card asks for nothing. A volume that is set changes no sample. Their Device object is no sound card, and a link
 /// between other devices is let be. Nobody warns of what they do not warn of without us.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
-    let usual = without_us(&studio.host("without")?, products).context("a desktop without our module")?;
-    let computer = studio.host("computer")?;
+    let usual = without_us(&studio.host(HOSTS[0])?, products).context("a desktop without our module")?;
+    let computer = studio.host(HOSTS[1])?;
     let stream = RtpStream::standard(1, 2);
     let mut heard = scene::receive_node(&stream, "Lab in", 480);
     (heard.clock, heard.media.offset, heard.show) = (ClockRelation::Same, Some(0), Show::Desktop);
@@ -223,12 +225,12 @@ fn severe(log: &str) -> impl Iterator<Item = &str> {
     log.lines().filter(is_severe)
 }
 
-/// A line of a log without what is another in every run: times, ids, addresses in memory.
+/// A line of a log without what is another in every run: times, ids, addresses in memory, the host.
 fn kind(line: &str) -> String {
     let mut kind = String::new();
     for word in line.split_inclusive(|letter: char| !letter.is_ascii_alphanumeric()) {
         let name = word.trim_end_matches(|letter: char| !letter.is_ascii_alphanumeric());
-        if name.starts_with(|letter: char| letter.is_ascii_digit()) {
+        if name.starts_with(|letter: char| letter.is_ascii_digit()) || HOSTS.contains(&name) {
             kind.push('#');
             kind.push_str(&word[name.len()..]);
         } else {
