@@ -19,7 +19,7 @@ use wireloom_lab::scene::{self, Reception};
 use wireloom_lab::wait::{self, SOON};
 use wireloom_lab::{
     Agent, Clock, Comparison, GraphNode, LineState, PipeWire, PipeWireOptions, Process, Products, RtpStream,
-    Studio, clock_differences,
+    Source, Studio, clock_differences,
 };
 
 use self::devices::{Devices, Route};
@@ -144,6 +144,10 @@ fn demonstrate(keep: bool, products: &Products, studio: &mut Studio) -> anyhow::
         route.comparison
     );
     ensure!(route.packets_here == 0, "{} packets of the route came to this computer", route.packets_here);
+    println!(
+        "\nEvery sample arrived where it belongs, at the network's pace. Next: cargo xtask demo --keep leaves this studio \
+         up to look around in; README.md says under \"Use it\" how to install Wireloom."
+    );
     isolation::report("the audio was right")?;
     if keep {
         leave_up(&mut graph, &found, products, studio)?;
@@ -161,11 +165,14 @@ fn clock_sentence(follower: &Clock, leader: &Clock) -> anyhow::Result<String> {
         || ours.line(line.source).context(missing),
         |raw| Ok(theirs.line(line.source).context(missing)?.at(raw).as_nanos()),
     )?;
+    let (state, source) = (format!("{:?}", line.state).to_lowercase(), line.source);
+    let source = match source {
+        Source::PtpV2(domain) => format!("PTPv2 domain {domain}"),
+        other => format!("{other:?}"),
+    };
     Ok(format!(
-        "{:?} to {} ({:?}), {:+.2} ppm; offset {:.1} us (median of {}), bound {:.1} us",
-        line.state,
+        "{state} to {} ({source}), {:+.2} ppm; offset {:.1} us (median of {}), bound {:.1} us",
         line.leader,
-        line.source,
         line.frequency().0 as f64 / 65_536.0,
         values[values.len() / 2] as f64 / 1e3,
         values.len(),

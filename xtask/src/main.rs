@@ -41,7 +41,11 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Installs what the distribution must provide; says what and why.
-    Setup,
+    Setup {
+        /// Only what building and installing need.
+        #[arg(long)]
+        build: bool,
+    },
     /// Builds a virtual studio, plays a network stream into it and proves that it arrives.
     Demo {
         /// Leaves the studio up afterwards, until Ctrl-C.
@@ -101,7 +105,8 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let outcome = match arguments.task {
-        Task::Setup => setup::run(packages::Use::Everything),
+        Task::Setup { build: true } => setup::run(packages::Use::Build),
+        Task::Setup { build: false } => setup::run(packages::Use::Everything),
         Task::Demo { keep, inside: true, products: Some(products) } => demo::run_inside(keep, products),
         Task::Demo { keep, .. } => demo::run(keep),
         Task::Test { full } => test::run(full),

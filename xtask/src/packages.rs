@@ -3,7 +3,9 @@
 /// What a package is needed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Use {
-    /// Building the module and the programs, and running them in the virtual studio: `demo`.
+    /// Building and installing the module and the programs: `setup --build`.
+    Build,
+    /// Running them in the virtual studio: `demo`.
     Studio,
     /// The remaining steps of `test`.
     Test,
@@ -28,10 +30,10 @@ const fn package(needed_for: Use, name: &'static str, why: &'static str) -> Pack
 
 /// Every package that any task needs, in the order in which they are shown.
 pub const PACKAGES: &[Package] = &[
-    package(Use::Studio, "pkg-config", "finds PipeWire's headers"),
-    package(Use::Studio, "libpipewire-0.3-dev", "headers that the module is built against"),
-    package(Use::Studio, "libspa-0.2-dev", "headers that the module is built against"),
-    package(Use::Studio, "libclang-dev", "reads those headers for the Rust bindings"),
+    package(Use::Build, "pkg-config", "finds PipeWire's headers"),
+    package(Use::Build, "libpipewire-0.3-dev", "headers that the module is built against"),
+    package(Use::Build, "libspa-0.2-dev", "headers that the module is built against"),
+    package(Use::Build, "libclang-dev", "reads those headers for the Rust bindings"),
     package(Use::Studio, "pipewire", "the daemon that the module is loaded into"),
     package(Use::Studio, "pipewire-bin", "pw-link, pw-dump and pw-record: the client that records"),
     package(Use::Studio, "iproute2", "ip: network namespaces and virtual cables of the studio"),
@@ -68,9 +70,9 @@ pub const PACKAGES: &[Package] = &[
     package(Use::Test, "libc6-dev-arm64-cross", "the C library and headers of both"),
     package(Use::Test, "qemu-user", "runs them"),
     package(Use::Everything, "debootstrap", "makes a root file system with the next release's PipeWire"),
-    package(Use::Test, "meson", "installs everything for packagers, as they do"),
-    package(Use::Test, "ninja-build", "... what it builds with"),
-    package(Use::Test, "scdoc", "writes the manual pages"),
+    package(Use::Build, "meson", "installs everything, as packagers do"),
+    package(Use::Build, "ninja-build", "... what it builds with"),
+    package(Use::Build, "scdoc", "writes the manual pages"),
     package(Use::Test, "libxml2-utils", "xmllint: reads the D-Bus contract as others do"),
     package(Use::Test, "systemd", "systemd-analyze finds faults in units; it is not started"),
 ];

@@ -45,4 +45,4 @@ pub use signal::PositionCode;
 pub use stand_in::StandIn;
 pub use studio::Studio;
 pub use timer::BareTimer;
-pub use wireloom_clock_page::LineState;
+pub use wireloom_clock_page::{LineState, Source};
