@@ -101,7 +101,11 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
 
     let (applied_sender, applied) = watch::channel(0);
     let (handle, requests) = request::Core::channel(applied);
-    let bus = match bus::connect(&handle, &world, &service).await.context("connecting to the session bus")? {
+    let (worlds, world_receiver) = watch::channel(world);
+    let bus = match bus::connect(&handle, &world_receiver, &service)
+        .await
+        .context("connecting to the session bus")?
+    {
         Ok(bus) => bus,
         Err(bus::Taken) => {
             anyhow::bail!("{} is taken: an agent runs in this session already", wireloom_dbus::BUS_NAME)
@@ -118,7 +122,6 @@ async fn run(arguments: Arguments, loaded: config::Loaded) -> anyhow::Result<()>
     let (mut executors, told) = executor::Executors::new();
     let (controlled, plan) = watch::channel(oat::Plan::default());
     tokio::spawn(oat::control(oat::Http, executors.add(wireloom_wanted::Protocol::Oat), plan));
-    let (worlds, world_receiver) = watch::channel(world);
     let (session_sender, sessions) = mpsc::channel(256);
 
     let objects = bus::publish(bus.clone(), handle, world_receiver.clone(), applied_sender);

@@ -250,7 +250,8 @@ impl Core {
 
     /// Asks, and waits until the objects that were made can be seen.
     ///
-    /// Not for property setters: they hold what the publisher may wait for.
+    /// Not for setters of objects that are published: they hold what the publisher may wait for. The Manager has a
+    /// publisher of its own.
     pub async fn ask_visible(&self, ask: Ask) -> Answer {
         let (answer, serial) = self.send(ask).await.map_err(|_| stopping())?;
         let answer = answer?;

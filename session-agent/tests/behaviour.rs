@@ -299,6 +299,15 @@ fn senseless_calls_are_refused_in_words_and_change_nothing() {
 
         // What is right is done, seen at once, and kept.
         manager.set_node_limit(7).await.expect("in range");
+        let used = |seen: &wireloom_dbus::Snapshot| {
+            let of = seen.interfaces.iter().find(|interface| interface.name == "veth0");
+            of.map(|interface| (interface.used, interface.state_reason.clone()))
+        };
+        world.until_snapshot("veth0", |seen| used(seen) == Some((true, "none".to_owned()))).await;
+        manager.set_network_interfaces(&["veth1"]).await.expect("is taken");
+        assert_eq!(used(&world.snapshot().await), Some((false, "not-chosen".to_owned())));
+        manager.set_network_interfaces(&["veth0"]).await.expect("is taken");
+        assert_eq!(used(&world.snapshot().await), Some((true, "none".to_owned())));
         let options = HashMap::from([("address", Variant::from("239.69.9.9"))]);
         let path = manager.create_stream("Drums", 2, options.clone()).await.expect("creates");
         let stream = wireloom_dbus::StreamProxy::builder(&world.connection).path(path).build().await;

@@ -164,7 +164,7 @@ fn a_preset_comes_back_also_with_other_devices_in_its_roles() {
         let manager = world.manager().await;
         let route = connect(&manager, &stage, &drums).await;
         manager.save_preset("Sunday", HashMap::new()).await.expect("saves");
-        let seen = world.until_snapshot("the preset", |seen| !seen.manager.presets.is_empty()).await;
+        let seen = world.snapshot().await; // it is there when the call returns
         assert_eq!(seen.manager.presets["Sunday"]["Drums"], format!("wireloom.{drums}.rx"));
         world.kill_agent();
         world.start_agent().await;
@@ -182,6 +182,7 @@ fn a_preset_comes_back_also_with_other_devices_in_its_roles() {
         let refused = manager.apply_preset("Sunday", none, HashMap::new()).await;
         assert!(format!("{refused:?}").contains("no role"), "{refused:?}");
         manager.remove_preset("Sunday", HashMap::new()).await.expect("removes");
+        assert!(world.snapshot().await.manager.presets.is_empty(), "it is gone when the call returns");
         let gone = manager.apply_preset("Sunday", HashMap::new(), HashMap::new()).await;
         assert!(matches!(gone, Err(Error::NotFound(_))), "{gone:?}");
     });

@@ -3,6 +3,8 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use super::Fault;
+use tokio::sync::watch;
+use zbus::object_server::SignalEmitter;
 use zbus::{OwnedObjectPath, OwnedVariant, Str, interface};
 
 use super::route_options::{connections_of, map_of};
@@ -10,18 +12,31 @@ use super::{object_path, options::Options};
 use crate::clock_service::{ClockService, Denied};
 use crate::request::{Ask, Connection, Core, Flavour, NewStream, Possible, RouteAsk, Setting};
 use crate::settings;
-use crate::view::ManagerView;
+use crate::view::{ManagerView, World};
 
 /// Serves `org.wireloom.Wireloom1.Manager`.
 pub struct Manager {
     pub view: Arc<ManagerView>,
     pub core: Core,
     pub clock: ClockService,
+    /// The newest world, in which is what the core has answered.
+    pub worlds: watch::Receiver<Arc<World>>,
 }
 
 impl Manager {
     async fn set(&self, setting: Setting) -> Result<(), Fault> {
         self.core.ask(Ask::Set(setting)).await?;
+        Ok(())
+    }
+
+    /// Asks for what changes the presets, and shows them before the call returns.
+    async fn change_presets(&mut self, ask: RouteAsk, emitter: &SignalEmitter<'_>) -> Result<(), Fault> {
+        self.core.ask(Ask::Route(ask)).await?;
+        let presets = self.worlds.borrow().manager.presets.clone();
+        if self.view.presets != presets {
+            self.edit().presets = presets;
+            let _ = self.presets_changed(emitter).await; // a bus that is gone is noticed elsewhere
+        }
         Ok(())
     }
 
@@ -183,10 +198,14 @@ impl Manager {
         Ok((answer.possible, answer.reason, details))
     }
 
-    async fn save_preset(&self, name: String, options: HashMap<String, OwnedVariant>) -> Result<(), Fault> {
+    async fn save_preset(
+        &mut self,
+        name: String,
+        options: HashMap<String, OwnedVariant>,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> Result<(), Fault> {
         Options::new(options).finish()?;
-        self.core.ask(Ask::Route(RouteAsk::SavePreset { name })).await?;
-        Ok(())
+        self.change_presets(RouteAsk::SavePreset { name }, &emitter).await
     }
 
     #[zbus(out_args("routes", "plan"))]
@@ -203,10 +222,14 @@ impl Manager {
         self.route(RouteAsk::ApplyPreset { name, roles, exactly, dry_run }, dry_run).await
     }
 
-    async fn remove_preset(&self, name: String, options: HashMap<String, OwnedVariant>) -> Result<(), Fault> {
+    async fn remove_preset(
+        &mut self,
+        name: String,
+        options: HashMap<String, OwnedVariant>,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+    ) -> Result<(), Fault> {
         Options::new(options).finish()?;
-        self.core.ask(Ask::Route(RouteAsk::RemovePreset { name })).await?;
-        Ok(())
+        self.change_presets(RouteAsk::RemovePreset { name }, &emitter).await
     }
 
     #[zbus(out_args("checkpoint"))]
@@ -293,7 +316,8 @@ impl Manager {
 
     #[zbus(property)]
     async fn set_network_interfaces(&mut self, names: Vec<String>) -> Result<(), Fault> {
-        self.set(Setting::NetworkInterfaces(names.clone())).await?;
+        // The interfaces say at once whether they are used: they wait for nothing of the Manager.
+        self.core.ask_visible(Ask::Set(Setting::NetworkInterfaces(names.clone()))).await?;
         self.edit().network_interfaces = names;
         Ok(())
     }

@@ -26,10 +26,11 @@ pub struct Taken;
 /// Connects to the session bus and serves the Manager. The name is asked for without waiting or replacing.
 pub async fn connect(
     core: &Core,
-    world: &World,
+    worlds: &watch::Receiver<Arc<World>>,
     clock: &ClockService,
 ) -> zbus::Result<Result<Connection, Taken>> {
-    let manager = manager::Manager { view: world.manager.clone(), core: core.clone(), clock: clock.clone() };
+    let view = worlds.borrow().manager.clone();
+    let manager = manager::Manager { view, core: core.clone(), clock: clock.clone(), worlds: worlds.clone() };
     let connection = connection::Builder::session()
         .serve_at(ROOT_PATH, fdo::ObjectManager)
         .serve_at(ROOT_PATH, manager)
@@ -70,8 +71,8 @@ pub async fn publish_manager(
     mut worlds: watch::Receiver<Arc<World>>,
 ) -> zbus::Result<()> {
     loop {
-        let manager = worlds.borrow_and_update().manager.clone();
-        update::<manager::Manager>(&connection, ROOT_PATH, &manager).await?;
+        let newest = || worlds.borrow_and_update().manager.clone();
+        update::<manager::Manager>(&connection, ROOT_PATH, newest).await?;
         tokio::time::sleep(ROUND).await;
         if worlds.changed().await.is_err() {
             return Ok(());
@@ -176,7 +177,7 @@ async fn appear<I: Served>(
     for (id, view) in new {
         match old.get(id) {
             Some(before) if Arc::ptr_eq(before, view) => {}
-            Some(_) => update::<I>(bus, object_path(name, id).as_str(), view).await?,
+            Some(_) => update::<I>(bus, object_path(name, id).as_str(), || view.clone()).await?,
             None => {
                 bus.object_server().at(object_path(name, id), make(id, view.clone())).await?;
             }
@@ -198,18 +199,25 @@ async fn disappear<I: Served>(
 }
 
 /// Hands the object its new view and announces everything that differs in one signal.
-async fn update<I: Served>(bus: &Connection, path: &str, view: &Arc<I::View>) -> zbus::Result<()> {
+///
+/// The view is asked for when nobody else has the object: what a setter or a method has just shown stays.
+async fn update<I: Served>(
+    bus: &Connection,
+    path: &str,
+    view: impl FnOnce() -> Arc<I::View>,
+) -> zbus::Result<()> {
     let reference = bus.object_server().interface::<_, I>(path).await?;
     let emitter = reference.signal_emitter();
     let server = bus.object_server();
     let (before, after) = {
         let mut object = reference.get_mut().await;
-        if Arc::ptr_eq(object.view(), view) || !I::is_news(object.view(), view) {
-            *object.view() = view.clone();
+        let view = view();
+        if Arc::ptr_eq(object.view(), &view) || !I::is_news(object.view(), &view) {
+            *object.view() = view;
             return Ok(());
         }
         let before = object.get_all(server, bus, None, emitter).await?;
-        *object.view() = view.clone();
+        *object.view() = view;
         (before, object.get_all(server, bus, None, emitter).await?)
     };
     let mut changed = HashMap::new();
