@@ -18,7 +18,7 @@ use crate::executor::{Executors, Told};
 use crate::interfaces::{self, Bell};
 use crate::journal::Journal;
 use crate::lock::ActiveLock;
-use crate::model::{ClockFacts, DropInState, GraphEvent, Model};
+use crate::model::{ClockFacts, DropInState, GraphEvent, Model, line_text};
 use crate::oat;
 use crate::pipewire_thread::PipeWireOp;
 use crate::ravenna::{self, Ravenna};
@@ -389,9 +389,7 @@ impl Driver {
 
 fn essence(facts: &ClockFacts) -> Vec<String> {
     let alive = if facts.alive { "" } else { " (not updated)" };
-    let text = |line: &Line| {
-        format!("{:?} {:?} {} generation {}{alive}", line.source, line.state, line.leader, line.generation)
-    };
+    let text = |line: &Line| line_text(line) + alive;
     let traceable = facts.traceable_domains.iter().map(|domain| format!("domain {domain} is traceable"));
     facts.lines.iter().map(text).chain(traceable).collect()
 }

@@ -1,6 +1,7 @@
 //! What can be read of the agent afterwards: in the journal with fields of its own, else on standard error.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
 
@@ -21,8 +22,9 @@ pub fn start() {
     let journal = journal.map(|layer| layer.with_field_prefix(Some("WIRELOOM".to_owned())));
     let plain = journal.is_none().then(|| {
         let plain = fmt::layer().with_writer(std::io::stderr).with_target(false);
+        let plain = if std::io::stderr().is_terminal() { plain } else { plain.with_ansi(false) };
         // A journal that takes lines only has the time of each.
-        if is_journal { plain.without_time().with_ansi(false).boxed() } else { plain.boxed() }
+        if is_journal { plain.without_time().boxed() } else { plain.boxed() }
     });
     registry().with(filter).with(journal).with(plain).init();
 }

@@ -36,6 +36,7 @@ use std::sync::Arc;
 use wireloom_sdp::{SapAnnouncer, SapListener, StreamId};
 use wireloom_units::Nanos;
 
+pub use clock::line_text;
 use entry::Entry;
 pub use facts::{ClockFacts, InterfaceFacts};
 pub use graph::{GraphEvent, GraphOp};

@@ -32,6 +32,18 @@ pub fn state_word(state: LineState) -> &'static str {
     }
 }
 
+/// A line in words, for the journal: "ptpv2-0 is locked, grandmaster 00-1D-C1-FF-FE-12-00-A4 (generation 1)".
+pub fn line_text(line: &Line) -> String {
+    let (id, ..) = naming(line.source);
+    let leader = (line.leader != ClockIdentity::default()).then(|| format!(", grandmaster {}", line.leader));
+    format!(
+        "{id} is {}{} (generation {})",
+        state_word(line.state),
+        leader.unwrap_or_default(),
+        line.generation
+    )
+}
+
 impl Model {
     /// The clock page was read.
     pub fn handle_clock(&mut self, facts: ClockFacts) {
@@ -119,5 +131,38 @@ pub fn announced(ours: Option<&OurClock>, mac: [u8; 6]) -> RefClk {
             widened: false,
         },
         None => RefClk::LocalMac(mac),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wireloom_units::TaiTime;
+
+    use super::*;
+
+    #[test]
+    fn a_line_is_told_in_words() {
+        let line = |source, state, leader| {
+            let time = TaiTime::from_nanos(0);
+            let leader = ClockIdentity(leader);
+            line_text(&Line {
+                source,
+                state,
+                generation: 2,
+                base: 0,
+                time,
+                rate: 0,
+                error_bound_ns: 0,
+                leader,
+            })
+        };
+        assert_eq!(
+            line(Source::FreeRunning, LineState::FreeRunning, [0; 8]),
+            "free is free-running (generation 2)"
+        );
+        assert_eq!(
+            line(Source::PtpV2(0), LineState::Locked, [0x00, 0x1d, 0xc1, 0xff, 0xfe, 0x12, 0x00, 0xa4]),
+            "ptpv2-0 is locked, grandmaster 00-1D-C1-FF-FE-12-00-A4 (generation 2)"
+        );
     }
 }
