@@ -79,7 +79,7 @@ impl Doctor {
         };
         let root = Root::new("/");
         let processes = processes::read(&root);
-        let mut findings = services::agent(&snapshot);
+        let mut findings = services::agent(&processes, &snapshot);
         let snapshot = snapshot.unwrap_or_default();
         findings.extend(services::pipewire(&root, &processes, &snapshot));
         findings.extend(services::clock(&root, &processes, &snapshot));

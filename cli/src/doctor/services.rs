@@ -17,8 +17,12 @@ const SWITCH_ON: [&str; 3] = [
     "systemctl --user restart pipewire",
 ];
 
+/// When the agent began before the session was set up, or one of the two has another environment.
+const ELSEWHERE: &str = "systemctl --user restart wireloom; if that is not enough, compare XDG_RUNTIME_DIR, \
+                         PIPEWIRE_RUNTIME_DIR and PIPEWIRE_REMOTE in: systemctl --user show-environment";
+
 /// Whether the agent answers, and what it says of itself.
-pub fn agent(snapshot: &Result<Snapshot, Failure>) -> Vec<Finding> {
+pub fn agent(processes: &[Process], snapshot: &Result<Snapshot, Failure>) -> Vec<Finding> {
     let finding = match snapshot {
         Err(error) => {
             let first = error.to_string().lines().next().unwrap_or_default().to_owned();
@@ -27,6 +31,13 @@ pub fn agent(snapshot: &Result<Snapshot, Failure>) -> Vec<Finding> {
         Ok(snapshot) => match (snapshot.manager.state.as_str(), &snapshot.manager.state_text) {
             ("in-use", text) => Finding::failed("agent", text.clone())
                 .advise("use Wireloom in that session, or log out there"),
+            // That PipeWire does not run at all is a finding of its own.
+            (_, _)
+                if snapshot.manager.state_reason == "no-pipewire" && daemons(processes).next().is_some() =>
+            {
+                Finding::failed("agent", "PipeWire runs, but not where the agent looks for it.")
+                    .advise(ELSEWHERE)
+            }
             // The module's finding says it.
             (_, text) if text.is_empty() || snapshot.manager.state_reason == "drop-in" => {
                 Finding::ok("agent", format!("It runs, version {}.", snapshot.manager.version))
@@ -117,7 +128,8 @@ pub fn clock(root: &Root, processes: &[Process], snapshot: &Snapshot) -> Vec<Fin
             Finding::ok("clock", clock.state_text.clone())
         }
         Some(clock) => Finding::warning("clock", clock.state_text.clone()).advise(
-            "without a PTP grandmaster streams are resampled; let a device or this computer lead: wireloom-clock(8)",
+            "without a PTP grandmaster streams are resampled; let a device lead, or this computer while none does: \
+             wireloom clock --lead last-resort",
         ),
     }]
 }

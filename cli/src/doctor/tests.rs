@@ -133,7 +133,7 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
     type Fault = fn(&Computer, &mut Snapshot);
     let socket =
         "   1: 00000000:138C 00000000:0000 07 00000000:00000000 00:00000000 00000000  1000        0 4711 2\n";
-    let faults: [(&str, Fault); 26] = [
+    let faults: [(&str, Fault); 25] = [
         ("interfaces failed", |c, s| {
             c.write("sys/class/net/eth0/carrier", "0");
             s.interfaces.clear();
@@ -141,7 +141,6 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
         ("interfaces failed", |_, s| {
             s.interfaces[0].state_reason = "join-failed".into();
         }),
-        ("timestamps warning", |c, _| c.remove("sys/class/net/eth0/device")),
         ("routes warning", |c, _| c.write("proc/net/route", "Iface\n")),
         ("routes warning", |c, _| {
             c.write("proc/net/route", "Iface\nwlan0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\n");
@@ -223,11 +222,32 @@ fn each_fault_of_a_computer_is_exactly_its_finding() {
 
 #[test]
 fn an_agent_that_does_not_answer_or_stands_back_prevents_sound() {
-    let found = services::agent(&Err(Failure::NoAgent("nobody".into())));
+    let computer = Computer::new();
+    let agent = |snapshot: &Result<Snapshot, Failure>| {
+        services::agent(&processes::read(&Root::new(computer.0.path())), snapshot)
+    };
+    let found = agent(&Err(Failure::NoAgent("nobody".into())));
     assert_eq!((found[0].name, found[0].verdict), ("agent", "failed"));
     assert!(!found[0].advice.is_empty());
     let mut snapshot = healthy();
-    assert_eq!(services::agent(&Ok(snapshot.clone()))[0].verdict, "ok");
+    assert_eq!(agent(&Ok(snapshot.clone()))[0].verdict, "ok");
     snapshot.manager.state = "in-use".into();
-    assert_eq!(services::agent(&Ok(snapshot))[0].verdict, "failed");
+    assert_eq!(agent(&Ok(snapshot.clone()))[0].verdict, "failed");
+    (snapshot.manager.state, snapshot.manager.state_reason) = ("waiting".into(), "no-pipewire".into());
+    snapshot.manager.state_text = "PipeWire cannot be reached; trying again.".into();
+    let found = agent(&Ok(snapshot.clone()));
+    assert_eq!(found[0].verdict, "failed", "PipeWire runs elsewhere");
+    assert!(found[0].advice.contains("systemctl --user restart wireloom"));
+    computer.remove("proc/7");
+    assert_eq!(agent(&Ok(snapshot))[0].verdict, "ok", "that PipeWire does not run is another finding");
+}
+
+#[test]
+fn software_time_stamps_are_said_and_are_no_fault() {
+    let computer = Computer::new();
+    computer.remove("sys/class/net/eth0/device");
+    assert_eq!(computer.odd(&healthy()), [""; 0]);
+    let root = Root::new(computer.0.path());
+    let found = network::look(&root, &healthy(), &computer.1.borrow(), &Listening::Not);
+    assert!(found.iter().any(|one| one.name == "timestamps" && one.text.contains("software")), "{found:?}");
 }

@@ -23,7 +23,7 @@ const SETTLED: Duration = Duration::from_secs(90);
 /// What the stream is called.
 const NAME: &str = "Stage box";
 /// What is not ok of a healthy host of the studio, because of the cable, of the switch, or of this machine.
-const USUAL: [&str; 4] = ["timestamps warning", "querier unknown", "real-time warning", "memory warning"];
+const USUAL: [&str; 3] = ["querier unknown", "real-time warning", "memory warning"];
 
 /// A fault: commands that make it, what is found then, commands that take it back.
 struct Fault {
