@@ -9,7 +9,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde::Serialize;
-use wireloom_sdp::{Delivery, Kind, Leg, Parsed, Refusal, Stream, Warning};
+use wireloom_sdp::{Delivery, Kind, Leg, Parsed, Reason, Refusal, Stream, Warning};
 
 /// Read a file and say what is in it.
 #[derive(Debug, Args)]
@@ -197,6 +197,9 @@ fn print_text(out: &mut impl Write, result: &Result<Parsed, Refusal>) -> io::Res
         }
         Err(refusal) => {
             writeln!(out, "not playable: {refusal}")?;
+            if refusal.reason == Reason::NotSdp {
+                return Ok(()); // of whatever else it is, every line would be odd
+            }
             &refusal.warnings
         }
     };

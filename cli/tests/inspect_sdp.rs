@@ -113,6 +113,15 @@ fn refusals_name_their_kind() {
 }
 
 #[test]
+fn of_what_is_no_description_people_are_told_only_that() {
+    let noise = b"RIFF\x24\nWAVEfmt\nnothing\n".repeat(20);
+    let plain = inspect(&["-"], &noise);
+    assert_eq!(String::from_utf8_lossy(&plain.stdout), "not playable: this is not a session description\n");
+    let warnings = report(&inspect(&["--json", "-"], &noise))["warnings"].clone();
+    assert!(warnings.as_array().is_some_and(|list| !list.is_empty()), "programs get all: {warnings}");
+}
+
+#[test]
 fn usage_unreadable_files_and_endless_input_end_in_words() {
     let output = inspect(&[], b"");
     assert_eq!(output.status.code(), Some(2));
