@@ -19,6 +19,7 @@ mod route;
 mod selftest;
 mod show;
 mod stream;
+mod usage;
 mod watch;
 mod why;
 
@@ -80,7 +81,8 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let Arguments { output, command } = Arguments::parse();
+    let parsed = Arguments::try_parse().map_err(usage::with_better_tips);
+    let Arguments { output, command } = parsed.unwrap_or_else(|error| error.exit());
     let result = match command {
         Command::Inspect(inspect) => return inspect.run(),
         Command::Completions(completions) => completions.run(),

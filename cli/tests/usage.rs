@@ -48,6 +48,25 @@ fn wrong_usage_is_status_2() {
 }
 
 #[test]
+fn tips_name_what_is_there() {
+    for (arguments, tip, not) in [
+        (&["create", "Drums"][..], Some("exists: 'stream create'\n"), "complete"),
+        (&["compete"], Some("'completions'"), "'complete'"),
+        (&["inspect", "stage.wav"], Some("'inspect sdp stage.wav'"), "--help' is"),
+        (&["list", "--chanels"], None, "as a value"),
+        (&["stream", "create", "Drums", "--chanels", "8"], Some("'--channels'"), "as a value"),
+        (&["lst"], Some("'list'"), "as a value"),
+    ] {
+        let output = wireloom(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(text.contains("tip:"), tip.is_some(), "{text}");
+        assert!(tip.is_none_or(|tip| text.contains(tip)) && !text.contains(not), "{text}");
+    }
+    assert_eq!(wireloom(&["--help"]).status.code(), Some(0), "help is no error");
+}
+
+#[test]
 fn every_name_in_json_is_documented() {
     use wireloom_dbus::{
         CheckInfo, ClockInfo, DeviceInfo, InterfaceInfo, LegInfo, RouteChannelInfo, RouteInfo, StreamInfo,
