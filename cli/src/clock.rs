@@ -7,7 +7,7 @@ use wireloom_dbus::ManagerProxy;
 use zbus::Variant;
 
 use crate::client;
-use crate::failure::Failure;
+use crate::failure::{self, Failure};
 use crate::list::clock_table;
 use crate::output::Output;
 
@@ -41,12 +41,22 @@ fn yes_or_no(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Whoever may not is told how to be allowed.
+fn refused(error: wireloom_dbus::Error) -> Failure {
+    if !failure::is_denied(&error) {
+        return error.into();
+    }
+    Failure::Failed(format!("{}.\n{JOIN}", Failure::from(error)))
+}
+
+const JOIN: &str = "Join the group with:  sudo usermod -aG wireloom $USER\nand log in again.";
+
 impl Clock {
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
         let bus = client::connect().await?;
         let settings = self.settings();
         if !settings.is_empty() {
-            ManagerProxy::new(&bus).await?.set_clock(settings).await?;
+            ManagerProxy::new(&bus).await?.set_clock(settings).await.map_err(refused)?;
         }
         let snapshot = client::snapshot(&bus).await?;
         let service = &snapshot.manager.clock_service_text;
@@ -72,5 +82,19 @@ impl Clock {
         settings.extend(interfaces.map(|names| ("interfaces", Variant::from(names))));
         settings.extend(self.reset.then(|| ("reset", Variant::from(true))));
         settings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_may_not_is_told_how_to_be_allowed() {
+        let denied = zbus::fdo::Error::AccessDenied("only members may".to_owned());
+        let text = refused(denied.into()).to_string();
+        assert!(text.starts_with("only members may.\n") && text.contains("usermod -aG wireloom"), "{text}");
+        let invalid = refused(wireloom_dbus::Error::invalid_args("domain 200")).to_string();
+        assert_eq!(invalid, "domain 200");
     }
 }

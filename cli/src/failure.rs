@@ -16,6 +16,14 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What is not found is looked for in what `command` prints.
+    pub fn see(self, command: &str) -> Self {
+        match self {
+            Self::NotFound(text) => Self::NotFound(format!("{text}; see: {command}")),
+            other => other,
+        }
+    }
+
     pub const fn code(&self) -> u8 {
         match self {
             Self::Failed(_) => 1,
@@ -57,9 +65,14 @@ impl From<wireloom_dbus::Error> for Failure {
             | Error::InProgress(text)
             | Error::Failed(text) => Self::Failed(text),
             Error::ZBus(error) => error.into(),
-            other => Self::Failed(other.to_string()),
+            other => Self::Failed(described(&other)),
         }
     }
+}
+
+/// What the error says, without the name that it has on the bus.
+fn described(error: &impl zbus::DBusError) -> String {
+    error.description().map_or_else(|| error.name().to_string(), str::to_owned)
 }
 
 impl From<zbus::Error> for Failure {
@@ -85,6 +98,7 @@ fn bus(error: &zbus::Error) -> Failure {
         _ if name.contains(".Spawn.") => Failure::NoAgent(text),
         Some("InvalidArgs") => Failure::Usage(text),
         Some("UnknownObject") => Failure::NotFound("it is gone".to_owned()),
+        _ if text.is_empty() => Failure::Failed(name.to_owned()),
         _ => Failure::Failed(text),
     }
 }
@@ -98,17 +112,28 @@ fn standard(error: &zbus::fdo::Error) -> Failure {
         Error::ServiceUnknown(text) | Error::NameHasNoOwner(text) | Error::NoReply(text) => {
             Failure::NoAgent(text.clone())
         }
-        other => Failure::Failed(other.to_string()),
+        other => Failure::Failed(described(other)),
+    }
+}
+
+/// Whether the bus or who is called there says that this user may not.
+pub fn is_denied(error: &wireloom_dbus::Error) -> bool {
+    let wireloom_dbus::Error::ZBus(error) = error else { return false };
+    match error {
+        zbus::Error::MethodError(name, ..) => name.as_str() == "org.freedesktop.DBus.Error.AccessDenied",
+        zbus::Error::FDO(error) => matches!(**error, zbus::fdo::Error::AccessDenied(_)),
+        _ => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use zbus::fdo::Error as Standard;
+
     use super::*;
 
     #[test]
     fn errors_of_the_bus_become_exit_statuses() {
-        use zbus::fdo::Error as Standard;
         for (error, code) in [
             (wireloom_dbus::Error::invalid_args("port 3"), 2),
             (wireloom_dbus::Error::from(Standard::InvalidArgs("port 3".to_owned())), 2),
@@ -118,5 +143,22 @@ mod tests {
         ] {
             assert_eq!(Failure::from(error.clone()).code(), code, "{error:?}");
         }
+    }
+
+    #[test]
+    fn nobody_reads_the_names_that_errors_have_on_the_bus() {
+        use wireloom_dbus::Error;
+        let denied = Error::from(Standard::AccessDenied("only root may".to_owned()));
+        assert!(is_denied(&denied) && !is_denied(&Error::Failed("only root may".to_owned())));
+        for error in [
+            denied,
+            Error::from(Standard::UnknownProperty("only root may".to_owned())),
+            Error::ClockMismatch("only root may".to_owned()),
+            Error::Locked("only root may".to_owned()),
+        ] {
+            assert_eq!(Failure::from(error).to_string(), "only root may");
+        }
+        assert_eq!(Failure::NotFound("none".to_owned()).see("x").to_string(), "none; see: x");
+        assert_eq!(Failure::Failed("none".to_owned()).see("x").to_string(), "none");
     }
 }

@@ -44,6 +44,9 @@ pub struct Load {
     dry_run: bool,
 }
 
+/// Prints the presets.
+const LIST: &str = "wireloom preset list";
+
 impl Preset {
     pub async fn run(self, output: &Output) -> Result<(), Failure> {
         let bus = client::connect().await?;
@@ -56,7 +59,8 @@ impl Preset {
             Self::Load(load) => load.run(output, &manager, &client::snapshot(&bus).await?).await,
             Self::List => list(output, &client::snapshot(&bus).await?),
             Self::Remove { name } => {
-                manager.remove_preset(&name, HashMap::new()).await?;
+                let removed = manager.remove_preset(&name, HashMap::new()).await;
+                removed.map_err(|error| Failure::from(error).see(LIST))?;
                 done(output, &format!("\"{name}\" is forgotten"))
             }
         }
@@ -78,7 +82,8 @@ impl Load {
         if self.exactly {
             options.insert("exactly", true.into());
         }
-        let (routes, plan) = manager.apply_preset(&self.name, roles, options).await?;
+        let applied = manager.apply_preset(&self.name, roles, options).await;
+        let (routes, plan) = applied.map_err(|error| Failure::from(error).see(LIST))?;
         if self.dry_run {
             return print_plan(output, &plan);
         }

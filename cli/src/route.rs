@@ -39,8 +39,9 @@ impl Connect {
         let (source, sink) = (End::parse(&snapshot, &self.source)?, End::parse(&snapshot, &self.sink)?);
         let pairs = end::pairs(&source, &sink, &self.map)?;
         let manager = ManagerProxy::new(&bus).await?;
+        let asked = manager.connect(&source.name, &sink.name, map_of(&pairs), dry(self.dry_run)).await;
         let (path, plan) =
-            manager.connect(&source.name, &sink.name, map_of(&pairs), dry(self.dry_run)).await?;
+            asked.map_err(|error| Failure::from(error).see("wireloom list, and pw-link -io for nodes"))?;
         if self.dry_run {
             return print_plan(output, &plan);
         }
@@ -116,7 +117,7 @@ impl Disconnect {
 
 /// The route with the id `route`, or with `sink` the one between the two ends.
 pub fn find<'a>(snapshot: &'a Snapshot, route: &str, sink: Option<&str>) -> Result<&'a RouteInfo, Failure> {
-    let none = || Failure::NotFound("there is no such route".to_owned());
+    let none = || Failure::NotFound("there is no such route; see: wireloom routes".to_owned());
     let Some(sink) = sink else {
         return snapshot.routes.iter().find(|known| known.id == route).ok_or_else(none);
     };

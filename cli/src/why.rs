@@ -28,7 +28,8 @@ impl Why {
             let route = route::find(snapshot, &self.name, self.sink.as_deref())?;
             (route::title(route), &route.checks, "route", json!(route))
         } else {
-            let stream = client::stream(snapshot, &self.name)?;
+            let stream =
+                client::stream(snapshot, &self.name).map_err(|failure| failure.see("wireloom list"))?;
             (stream.alias.clone(), &stream.checks, "stream", json!(stream))
         };
         let failed = checks.iter().find(|check| check.verdict == "failed");
