@@ -1,9 +1,12 @@
 //! The way to the agent, and from what a user types to one object.
 
+use std::collections::HashMap;
+
 use wireloom_dbus::{Snapshot, StreamInfo};
 use zbus::Connection;
 
 use crate::failure::Failure;
+use crate::list::{address_of, format_of, way_of};
 
 /// Runs a command to its end.
 pub fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
@@ -23,15 +26,31 @@ pub async fn snapshot(bus: &Connection) -> Result<Snapshot, Failure> {
 
 /// The stream that `text` names by id, alias or name.
 pub fn stream<'a>(snapshot: &'a Snapshot, text: &str) -> Result<&'a StreamInfo, Failure> {
-    find(&snapshot.streams, "stream", text, |stream| [&stream.id, &stream.alias, &stream.name])
+    let more =
+        |stream: &StreamInfo| format!("{:<3}  {}  {}", way_of(stream), format_of(stream), address_of(stream));
+    find(&snapshot.streams, "stream", text, |stream| [&stream.id, &stream.alias, &stream.name], more)
 }
 
-/// The one of `items` that `text` names: by id, else by alias or name, case counting only when it must.
+/// How many streams each name leads to.
+pub fn name_counts(snapshot: &Snapshot) -> HashMap<&str, usize> {
+    let mut counts = HashMap::new();
+    for stream in &snapshot.streams {
+        *counts.entry(stream.alias.as_str()).or_default() += 1;
+        if stream.name != stream.alias {
+            *counts.entry(stream.name.as_str()).or_default() += 1;
+        }
+    }
+    counts
+}
+
+/// The one of `items` that `text` names: by id, else by alias or name, case counting only when it must. Several are
+/// told apart by their ids, and by what `more` says of each.
 pub fn find<'a, T>(
     items: &'a [T],
     kind: &str,
     text: &str,
     names: impl Fn(&T) -> [&String; 3],
+    more: impl Fn(&T) -> String,
 ) -> Result<&'a T, Failure> {
     if let Some(item) = items.iter().find(|item| names(item)[0] == text) {
         return Ok(item);
@@ -43,8 +62,11 @@ pub fn find<'a, T>(
         ([item], _) | ([], [item]) => Ok(item),
         ([], []) => Err(Failure::NotFound(format!("no {kind} is called \"{text}\""))),
         ([], several) | (several, _) => {
-            let list: Vec<_> =
-                several.iter().map(|item| format!("\n  {}  {}", names(item)[0], names(item)[1])).collect();
+            let line = |item: &&T| {
+                let [id, alias, _] = names(item);
+                format!("\n  {id}  {alias}  {}", more(item)).trim_end().to_owned()
+            };
+            let list: Vec<_> = several.iter().map(line).collect();
             Err(Failure::Usage(format!(
                 "\"{text}\" is the name of several; say which by id:{}",
                 list.concat()
@@ -55,10 +77,23 @@ pub fn find<'a, T>(
 
 #[cfg(test)]
 mod tests {
+    use wireloom_dbus::LegInfo;
+
     use super::*;
 
     fn named(id: &str, alias: &str) -> StreamInfo {
-        StreamInfo { id: id.into(), alias: alias.into(), name: alias.into(), ..StreamInfo::default() }
+        let leg = LegInfo { address: "239.69.1.1".into(), port: 5004, ..LegInfo::default() };
+        StreamInfo {
+            id: id.into(),
+            alias: alias.into(),
+            name: alias.into(),
+            direction: "transmit".into(),
+            channels: vec![wireloom_dbus::ChannelInfo::default()],
+            encoding: "L24".into(),
+            rate_hz: 48_000,
+            legs: vec![leg],
+            ..StreamInfo::default()
+        }
     }
 
     #[test]
@@ -72,6 +107,12 @@ mod tests {
         assert_eq!(id("Piano").expect_err("none").code(), 3);
         let several = id("bass").expect_err("two");
         assert_eq!(several.code(), 2);
-        assert!(several.to_string().contains("s-2") && several.to_string().contains("s-3"));
+        let text = several.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        let [question, first, second] = lines[..] else { panic!("{text}") };
+        assert!(question.ends_with("say which by id:") && second.contains("s-3"), "{text}");
+        assert_eq!(first, "  s-2  Bass  out  1 ch L24 48 kHz  239.69.1.1:5004");
+        let counts = name_counts(&snapshot);
+        assert_eq!((counts["Bass"], counts["Drums"], counts.get("bass")), (2, 1, None));
     }
 }

@@ -117,31 +117,45 @@ pub fn address_of(stream: &StreamInfo) -> String {
     }
 }
 
+/// "out" or "in".
+pub fn way_of(stream: &StreamInfo) -> &'static str {
+    if stream.direction == "transmit" { "out" } else { "in" }
+}
+
 fn streams(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
     if snapshot.streams.is_empty() {
         return output
             .line("No streams yet. Devices announce themselves every 30 seconds or so: try --wait.");
     }
-    let rows: Vec<_> = snapshot
-        .streams
-        .iter()
-        .map(|stream| {
-            let way = if stream.direction == "transmit" { "out" } else { "in" };
-            let name = stream.alias.clone();
-            vec![
-                name,
-                way.into(),
-                stream.state.clone(),
-                format_of(stream),
-                address_of(stream),
-                stream.clock_relation.clone(),
-            ]
-        })
-        .collect();
-    output.table(&["NAME", "WAY", "STATE", "FORMAT", "ADDRESS", "CLOCK"], &rows)
+    let (heads, rows) = stream_rows(snapshot);
+    output.table(heads, &rows)
+}
+
+/// One row for each stream; where a name leads to several, a column says their ids.
+fn stream_rows(snapshot: &Snapshot) -> (&'static [&'static str], Vec<Vec<String>>) {
+    let counts = client::name_counts(snapshot);
+    let is_shared = |stream: &StreamInfo| counts.get(stream.alias.as_str()).is_some_and(|count| *count > 1);
+    let any = snapshot.streams.iter().any(is_shared);
+    let row = |stream: &StreamInfo| {
+        let mut cells = vec![
+            stream.alias.clone(),
+            way_of(stream).into(),
+            stream.state.clone(),
+            format_of(stream),
+            address_of(stream),
+            stream.clock_relation.clone(),
+        ];
+        cells.extend(any.then(|| if is_shared(stream) { stream.id.clone() } else { String::new() }));
+        cells
+    };
+    let heads = &["NAME", "WAY", "STATE", "FORMAT", "ADDRESS", "CLOCK", "ID"];
+    (&heads[..6 + usize::from(any)], snapshot.streams.iter().map(row).collect())
 }
 
 fn devices(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
+    if snapshot.devices.is_empty() {
+        return output.line("No devices.");
+    }
     let row = |device: &wireloom_dbus::DeviceInfo| {
         vec![
             device.alias.clone(),
@@ -213,6 +227,9 @@ impl Interface {
 }
 
 fn interface_table(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
+    if snapshot.interfaces.is_empty() {
+        return output.line("No network interfaces.");
+    }
     let row = |interface: &wireloom_dbus::InterfaceInfo| {
         let used = match interface.state_reason.as_str() {
             "none" => "yes".to_owned(),
@@ -230,4 +247,30 @@ fn interface_table(snapshot: &Snapshot, output: &Output) -> Result<(), Failure> 
     };
     let rows: Vec<_> = snapshot.interfaces.iter().map(row).collect();
     output.table(&["INTERFACE", "STATE", "USED", "ADDRESS", "HEARD", "RAVENNA"], &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_listed_where_names_are_equal() {
+        let named = |id: &str, name: &str| StreamInfo {
+            id: id.into(),
+            alias: name.into(),
+            name: name.into(),
+            ..StreamInfo::default()
+        };
+        let mut streams = vec![named("s-1", "Drums"), named("s-2", "Bass")];
+        let rows = |streams: &Vec<StreamInfo>| {
+            let (heads, rows) = stream_rows(&Snapshot { streams: streams.clone(), ..Snapshot::default() });
+            assert!(rows.iter().all(|row| row.len() == heads.len()));
+            (heads.last().copied(), rows)
+        };
+        assert_eq!(rows(&streams).0, Some("CLOCK"));
+        streams.push(named("s-3", "Drums"));
+        let (last, rows) = rows(&streams);
+        let ids: Vec<_> = rows.iter().filter_map(|row| row.last()).map(String::as_str).collect();
+        assert_eq!((last, ids), (Some("ID"), vec!["s-1", "", "s-3"]));
+    }
 }

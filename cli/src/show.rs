@@ -47,7 +47,13 @@ impl Show {
 
     fn show_other(&self, snapshot: &Snapshot, output: &Output) -> Result<(), Failure> {
         let name = self.name.as_str();
-        if let Ok(device) = client::find(&snapshot.devices, "device", name, |d| [&d.id, &d.alias, &d.name]) {
+        if let Ok(device) = client::find(
+            &snapshot.devices,
+            "device",
+            name,
+            |d| [&d.id, &d.alias, &d.name],
+            |d| d.address.clone(),
+        ) {
             if output.json {
                 return output.print_json(json!({ "device": device }));
             }

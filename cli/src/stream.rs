@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use serde_json::json;
-use wireloom_dbus::{ManagerProxy, Snapshot, StreamProxy};
+use wireloom_dbus::{ManagerProxy, Snapshot, StreamInfo, StreamProxy};
 use zbus::Variant;
 
 use crate::client;
@@ -146,8 +146,32 @@ impl Create {
             return done(output, &format!("\"{}\" could be made.", self.name));
         }
         let snapshot = client::snapshot(bus).await?;
-        print_made(output, &snapshot, [path.as_str()].into_iter())
+        print_made(output, &snapshot, [path.as_str()].into_iter())?;
+        if let (false, Some(stream)) =
+            (output.json, snapshot.streams.iter().find(|s| s.path == path.as_str()))
+        {
+            eprintln!("{}", next_step(&snapshot, stream));
+        }
+        Ok(())
     }
+}
+
+/// How audio gets into a stream that was made; before it, that others are called the same.
+fn next_step(snapshot: &Snapshot, stream: &StreamInfo) -> String {
+    let (id, alias) = (&stream.id, &stream.alias);
+    let others = client::name_counts(snapshot).get(alias.as_str()).map_or(0, |count| count - 1);
+    let note = match others {
+        0 => String::new(),
+        1 => format!("Note: another stream is called \"{alias}\" too; name this one by its id, {id}.\n"),
+        _ => format!("Note: {others} other streams are called \"{alias}\"; name this one by its id, {id}.\n"),
+    };
+    let is_plain = |c: char| c.is_alphanumeric() || " -_.,:+#()".contains(c);
+    let name = match alias.chars().all(is_plain) && others == 0 && !alias.starts_with('-') {
+        true if alias.contains(|c: char| !c.is_alphanumeric()) => format!("\"{alias}\""),
+        true => alias.clone(),
+        false => id.clone(),
+    };
+    format!("{note}Play something into it:  wireloom connect NODE {name}   (pw-link -o lists nodes)")
 }
 
 fn print_made<'a>(
@@ -180,7 +204,8 @@ async fn proxy<'a>(
     snapshot: &Snapshot,
     name: &str,
 ) -> Result<StreamProxy<'a>, Failure> {
-    let path = client::stream(snapshot, name)?.path.clone();
+    let stream = client::stream(snapshot, name).map_err(|failure| failure.see("wireloom list"))?;
+    let path = stream.path.clone();
     Ok(StreamProxy::builder(bus).path(path).build().await?)
 }
 
@@ -199,6 +224,30 @@ fn read(file: &PathBuf) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_made_is_named_so_that_it_can_be_linked() {
+        let named = |id: &str, name: &str| StreamInfo {
+            id: id.into(),
+            alias: name.into(),
+            name: name.into(),
+            ..StreamInfo::default()
+        };
+        let names = ["Drums", "Stage box", "$(halt)", "Twice", "Twice"];
+        let streams: Vec<_> = (1..).zip(names).map(|(n, name)| named(&format!("s-{n}"), name)).collect();
+        let snapshot = Snapshot { streams, ..Snapshot::default() };
+        for (stream, expected) in
+            snapshot.streams.iter().zip(["NODE Drums ", "NODE \"Stage box\" ", "NODE s-3 ", "NODE s-4 "])
+        {
+            let text = next_step(&snapshot, stream);
+            assert!(text.contains(expected), "{text}");
+            assert_eq!(
+                text.contains("another stream is called \"Twice\""),
+                stream.alias == "Twice",
+                "{text}"
+            );
+        }
+    }
 
     #[test]
     fn a_file_of_any_coding_is_text_for_the_bus() {
