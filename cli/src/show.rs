@@ -36,8 +36,10 @@ impl Show {
             return output.print_json(json!({ "stream": stream, "statistics": counters }));
         }
         output.fields(&stream_fields(&snapshot, stream, output))?;
-        for (name, value) in counters {
-            output.line(&format!("  {name:<18}{value:>14}"))?;
+        for (name, value) in &counters {
+            if let Some(value) = counter_text(stream, name, *value) {
+                output.line(&format!("  {name:<18}{value:>14}"))?;
+            }
         }
         if self.sdp {
             output.line(&format!("\n{}", stream.sdp_text.replace('\r', "").trim_end()))?;
@@ -120,6 +122,27 @@ async fn count(bus: &zbus::Connection, stream: &StreamInfo) -> Result<Vec<(Strin
     Ok(counters)
 }
 
+/// A counter with its unit; `None` for one that says nothing of a stream that goes this way.
+fn counter_text(stream: &StreamInfo, name: &str, value: i64) -> Option<String> {
+    if stream.direction == "transmit" && !SENT.contains(&name) {
+        return None;
+    }
+    let unit = match name {
+        "packets" | "lost" | "reordered" | "duplicates" | "late" | "early" | "bad-size"
+        | "bad-payload-type" | "foreign" => "packets",
+        "not-rtp" => "datagrams",
+        "gap-frames" | "margin" => "frames",
+        "age-ms" => "ms",
+        "peak" if value <= 0 => return Some("silence".to_owned()),
+        "peak" => return Some(format!("{:.1} dBFS", 20.0 * (value as f64 / 1e6).log10())),
+        _ => return Some(value.to_string()), // times that something happened
+    };
+    Some(format!("{value} {unit}"))
+}
+
+/// What is counted of a stream that is sent; lost is what the network interface did not take.
+const SENT: [&str; 4] = ["packets", "lost", "cycles", "age-ms"];
+
 fn stream_fields(snapshot: &Snapshot, stream: &StreamInfo, output: &Output) -> Vec<(&'static str, String)> {
     let device = snapshot.devices.iter().find(|device| device.path == stream.device);
     let labels: Vec<_> = stream.channels.iter().map(|channel| channel.label.as_str()).collect();
@@ -163,4 +186,29 @@ fn stream_fields(snapshot: &Snapshot, stream: &StreamInfo, output: &Output) -> V
         ("Node", stream.node_name.clone()),
         ("Remarks", stream.warnings.join("\n")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_have_units_and_suit_the_direction() {
+        let stream = |way: &str| StreamInfo { direction: way.into(), ..StreamInfo::default() };
+        for (name, value, received, sent) in [
+            ("packets", 7, Some("7 packets"), Some("7 packets")),
+            ("lost", 0, Some("0 packets"), Some("0 packets")),
+            ("gap-frames", 48, Some("48 frames"), None),
+            ("gaps", 1, Some("1"), None),
+            ("margin", -3, Some("-3 frames"), None),
+            ("peak", 500_000, Some("-6.0 dBFS"), None),
+            ("peak", 0, Some("silence"), None),
+            ("age-ms", 12, Some("12 ms"), Some("12 ms")),
+        ] {
+            for (way, expected) in [("receive", received), ("transmit", sent)] {
+                let text = counter_text(&stream(way), name, value);
+                assert_eq!(text.as_deref(), expected, "{name} {way}");
+            }
+        }
+    }
 }
