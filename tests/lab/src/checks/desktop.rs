@@ -167,7 +167,7 @@ fn without_us(host: &Host, products: &Products) -> anyhow::Result<[BTreeSet<Stri
          audio.position = [ FL FR ] object.linger = true }}"
     );
     host.run("timeout", ["20", "pw-cli", "create-node", "adapter", &later])?;
-    let node = graph.wait_for_node(LATER, 2, 2, SOON)?; // it can be recorded, too
+    graph.wait_for_node(LATER, 2, 2, SOON)?; // it can be recorded, too
     wait::until("a second device", SOON, || {
         Ok(pactl(host, &["list", "short", "sinks"])?.filter(|list| list.contains(LATER)).map(drop))
     })?;
@@ -187,8 +187,11 @@ fn without_us(host: &Host, products: &Products) -> anyhow::Result<[BTreeSet<Stri
     drop(player);
     host.run("pactl", ["set-sink-volume", LATER, "30%"])?;
     let (_player, player) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
+    // The session manager gives it other ports now and then.
+    let node = graph.wait_for_node(LATER, 2, 2, SOON)?;
     graph.link(&player, &node)?;
     let mut recorder = graph.recorder(products, "recorder", 2)?;
+    let node = graph.wait_for_node(LATER, 2, 2, SOON)?;
     graph.link(&node, &recorder.node)?;
     recorder.record(FRAMES, |_| {})?;
     recorder.finish()?;
