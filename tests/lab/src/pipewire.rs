@@ -201,6 +201,27 @@ impl<'a> PipeWire<'a> {
         Ok(())
     }
 
+    /// The same by the nodes' names, where a session manager may give them other ports at any moment.
+    pub fn link_named(&self, from: &str, to: &str) -> anyhow::Result<()> {
+        let mut last = String::new();
+        let linked = wait::until(&format!("a link from {from} to {to}"), SOON, || {
+            let (Some(output), Some(input)) = (self.node(from)?, self.node(to)?) else { return Ok(None) };
+            let pairs: Vec<_> = output.outputs.iter().zip(&input.inputs).collect();
+            for ((output, _), (input, _)) in &pairs {
+                let ports = [output.to_string(), input.to_string()];
+                match self.host.run("pw-link", ports) {
+                    Err(error) if !format!("{error:#}").contains("File exists") => {
+                        last = format!("{error:#}");
+                        return Ok(None);
+                    }
+                    _ => {}
+                }
+            }
+            Ok((!pairs.is_empty()).then_some(()))
+        });
+        linked.with_context(|| last)
+    }
+
     /// Starts the lab's own client, which records in the graph's cycle and links nothing by itself.
     pub fn recorder(&mut self, products: &Products, name: &str, channels: usize) -> anyhow::Result<Recorder> {
         self.recorder_in(products, name, channels, None)

@@ -206,8 +206,9 @@ pub fn record_until(
     let recording = recorder.finish()?;
     let comparison = Comparison::new(&stream.code(), &recording).with_context(|| {
         format!(
-            "the signal is not in the recording:
-{}",
+            "the signal is not in the recording, read {}, driver {}:\n{}",
+            linked.info["props"]["wireloom.mode"],
+            linked.info["props"]["node.driver-id"],
             describe(&stream.code(), &recording)
         )
     })?;

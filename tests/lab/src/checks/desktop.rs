@@ -137,10 +137,9 @@ fn exact_at_any_volume(
     for (kind, name) in [("sink", to), ("source", from)] {
         computer.run("pactl", [&format!("set-{kind}-volume"), name, "30%"])?;
     }
-    let input = graph.wait_for_node(to, 0, stream.channels, SOON)?;
     let output = graph.wait_for_node(from, stream.channels, 0, SOON)?;
-    let (_player, player) = graph.player(products, "player", &stream.code())?;
-    graph.link(&player, &input)?;
+    let (_player, _) = graph.player(products, "player", &stream.code())?;
+    graph.link_named("player", to)?;
     let found = scene::record(products, graph, &output, stream, FRAMES, |_| {})?.comparison;
     ensure!(found.wrong == 0, "{found}");
     for (kind, name) in [("sink", to), ("source", from)] {
@@ -186,13 +185,10 @@ fn without_us(host: &Host, products: &Products) -> anyhow::Result<[BTreeSet<Stri
     recorder.interrupt()?;
     drop(player);
     host.run("pactl", ["set-sink-volume", LATER, "30%"])?;
-    let (_player, player) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
-    // The session manager gives it other ports now and then.
-    let node = graph.wait_for_node(LATER, 2, 2, SOON)?;
-    graph.link(&player, &node)?;
+    let (_player, _) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
+    graph.link_named("player", LATER)?;
     let mut recorder = graph.recorder(products, "recorder", 2)?;
-    let node = graph.wait_for_node(LATER, 2, 2, SOON)?;
-    graph.link(&node, &recorder.node)?;
+    graph.link_named(LATER, "recorder")?;
     recorder.record(FRAMES, |_| {})?;
     recorder.finish()?;
     manager.is_alive()?;
