@@ -207,7 +207,7 @@ impl Model {
     }
 
     /// What this computer sends to `receiver` leaves by the interface in whose network that is, or else by the first.
-    fn way_to(&self, receiver: &str) -> Option<WayOut> {
+    pub(super) fn way_to(&self, receiver: &str) -> Option<WayOut> {
         let address =
             self.routes.receivers.get(receiver).and_then(|remote| remote.facts.address.parse().ok());
         let ways = self.ways_out();

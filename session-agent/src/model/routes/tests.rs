@@ -5,7 +5,7 @@ use wireloom_wanted::{Encoding, Link, LinkEnd, Media, Protocol, Route, RouteStat
 
 use super::super::tests::{Bench, sdp};
 use crate::executor::{Order, Playing, PlayingWhat, Receiver, Told};
-use crate::model::{GraphEvent, GraphObject, LinkOp};
+use crate::model::{GraphEvent, GraphObject, InterfaceFacts, LinkOp};
 use crate::request::{Ask, Connection, Possible, RouteAsk};
 use crate::store::Saved;
 
@@ -373,4 +373,60 @@ fn what_nobody_confirmed_is_taken_back_by_the_next_agent_when_the_first_was_kill
     bench.model.handle_ask(bench.now, confirm(&before)).expect("is there");
     let confirmed = bench.model.unsaved().expect("there is something to save");
     assert_eq!(wished(&Bench::new(confirmed)), wished(&bench));
+}
+
+#[test]
+fn what_is_sent_to_a_receiver_leaves_by_the_interface_of_its_network() {
+    let mut bench = Bench::new(Saved::default());
+    studio(&mut bench);
+    let near = bench.model.interfaces[0].clone();
+    let far = InterfaceFacts {
+        name: "eth1".into(),
+        index: 3,
+        addresses: vec![([198, 51, 100, 10].into(), 24)],
+        ..near.clone()
+    };
+    let leaves_by = |bench: &Bench| bench.model.way_to(MONITOR).expect("a way").0.name;
+    bench.model.handle_interfaces(bench.now, vec![far.clone(), near.clone()]);
+    assert_eq!(leaves_by(&bench), near.name);
+    bench.model.handle_interfaces(bench.now, vec![far.clone()]);
+    assert_eq!(leaves_by(&bench), far.name, "there is no other");
+}
+
+#[test]
+fn a_route_from_a_silent_source_is_not_receiving() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    let node = bench.model.streams.get_mut(&stage).and_then(|stream| stream.node.as_mut()).expect("a node");
+    node.direct = vec!["another".into()]; // relayed: this computer receives it
+    bench.settle();
+    let connections = vec![Connection { source: stage.clone(), sink: MONITOR.into(), map: vec![(0, 0)] }];
+    let connect = Ask::Route(RouteAsk::Connect { connections, dry_run: false });
+    bench.model.handle_ask(bench.now, connect).expect("is possible");
+    let see = |bench: &mut Bench, object| bench.event(GraphEvent::Object(object));
+    let port = |id, node, output| GraphObject::Port { id, node, output, index: 0, audio: true };
+    for (id, name, output) in [(10, format!("{stage}.tx"), true), (20, format!("{MONITOR}.rx"), false)] {
+        see(&mut bench, GraphObject::Node { id, name: format!("wireloom.{name}"), class: String::new() });
+        see(&mut bench, port(id + 1, id, output));
+    }
+    see(&mut bench, GraphObject::Link { id: 40, output: 11, input: 21, is_virtual: false });
+    see(&mut bench, GraphObject::Listed);
+    bench.settle();
+    for order in orders(&mut bench) {
+        tell(&mut bench, Told::Answer { order: order.order, outcomes: vec![Outcome::Done] });
+    }
+    let what = PlayingWhat::Address {
+        address: bench.model.streams[MONITOR].node.as_ref().expect("a node").legs[0].address,
+        port: 5004,
+        channel: 0,
+    };
+    tell(&mut bench, plays(vec![Playing { input: 0, what, audio: true }]));
+    for (state, expected) in [("waiting", "degraded"), ("running", "receiving"), ("silent", "degraded")] {
+        let value = format!(r#"{{"state": "{state}", "latency": 144, "port": 5004}}"#);
+        bench.event(GraphEvent::Property { key: Some(format!("state.{stage}.tx")), value: Some(value) });
+        bench.settle();
+        let world = bench.model.refresh_world(bench.now);
+        let route = world.routes.values().next().expect("there is a route");
+        assert_eq!((route.condition.state, route.channels[0].state), (expected, expected), "{route:?}");
+    }
 }

@@ -142,27 +142,33 @@ impl Model {
                 let facts = self.facts_of(&view.source_stream, stream, users);
                 let checks = super::super::why::checks(stream, &facts);
                 view.checks.push(why::source(&view.source_name, &checks));
-                if view.condition.state == word(RouteState::Receiving) {
-                    view.condition = heard(view.condition, &view.source_name, &stream.condition);
-                }
+                hear(&mut view, &stream.condition);
             }
             (id.clone(), view)
         })
     }
 }
 
-/// The condition of a route that is agreed and made, of which this computer receives `source`: without audio from there
-/// there is none at its end.
-fn heard(route: Condition, source: &str, stream: &Condition) -> Condition {
+/// A route of which this computer receives the source: while `stream` is silent, so is each of its channels, however well
+/// it is made.
+fn hear(view: &mut RouteView, stream: &Condition) {
+    const REASON: &str = "no-audio";
+    let (good, silent) = (word(RouteState::Receiving), word(RouteState::Degraded));
     if stream.state == "running" {
-        return route;
+        return;
     }
-    let text = match stream.text.as_str() {
-        "" => format!("No audio comes from {source} yet."),
-        text => format!("{source}: {text}"),
-    };
-    let since_us = route.since_us.max(stream.since_us);
-    Condition { state: word(RouteState::Degraded), reason: "no-audio", text, since_us }
+    for channel in view.channels.iter_mut().filter(|channel| channel.state == good) {
+        (channel.state, channel.reason) = (silent, REASON);
+    }
+    if view.condition.state == good {
+        let source = &view.source_name;
+        let text = match stream.text.as_str() {
+            "" => format!("No audio comes from {source} yet."),
+            text => format!("{source}: {text}"),
+        };
+        let since_us = view.condition.since_us.max(stream.since_us);
+        view.condition = Condition { state: silent, reason: REASON, text, since_us };
+    }
 }
 
 fn word(state: RouteState) -> &'static str {

@@ -224,6 +224,24 @@ impl Scene<'_> {
             .args(["interface", "--use", "eth7"])
             .output()?;
         ensure!(refused.status.code() == Some(3), "an interface that is not there: {refused:?}");
+        self.leaves_by_the_other()
+    }
+
+    /// A stream that is made for the second interface leaves by that one.
+    fn leaves_by_the_other(&self) -> anyhow::Result<()> {
+        let made = self.ask(&["stream", "create", "Out there", "--interface", OTHER])?;
+        let leg = &made["streams"][0]["legs"][0];
+        ensure!(leg["interface"] == OTHER, "it leaves by {leg}");
+        let sent = |name: &str| -> anyhow::Result<u64> {
+            let text = self.computer.run("ip", ["-json", "-statistics", "link", "show", "dev", name])?;
+            let link: Value = serde_json::from_str(&text)?;
+            link[0]["stats64"]["tx"]["packets"].as_u64().with_context(|| format!("no count in {text}"))
+        };
+        let (first, other) = (sent("eth0")?, sent(OTHER)?);
+        wait::until("a thousand packets", SOON, || Ok((sent(OTHER)? > other + 1000).then_some(())))?;
+        let elsewhere = sent("eth0")? - first;
+        ensure!(elsewhere < 200, "{elsewhere} packets left by the first interface meanwhile");
+        self.ask(&["stream", "remove", "Out there"])?;
         Ok(())
     }
 
