@@ -10,7 +10,7 @@ pub const METADATA_NAME: &str = "settings";
 #[derive(Debug, Default, Clone)]
 pub struct Settings {
     rate: u32,
-    /// The last of them to be told.
+    /// 0 for none. It is told last, so who knows it knows them all.
     forced: Option<u32>,
     allowed: Vec<u32>,
 }

@@ -35,6 +35,7 @@ const TRY_AGAIN: Duration = Duration::from_secs(10);
 /// Said to the user.
 const PORT_TAKEN: &str = "Announced streams are not heard: another program keeps UDP port 9875 to itself \
                           (wireloom doctor says which).";
+const NO_SOCKET: &str = "Announced streams are not heard: no socket can be opened for them; trying again.";
 /// The largest UDP datagram; longer SAP packets do not exist.
 const MAX_DATAGRAM: usize = 65_535;
 
@@ -53,8 +54,9 @@ pub struct Datagram {
 /// All sockets, and on which interfaces they are members.
 pub struct SapSockets {
     sockets: Vec<(Option<Ipv4Addr>, Arc<UdpSocket>)>,
-    /// Groups of IPv4 whose socket could not be opened yet.
+    /// Groups of IPv4 whose socket could not be opened yet, and why.
     missing: Vec<Ipv4Addr>,
+    trouble: Option<&'static str>,
     /// When those are tried again.
     next_try: Instant,
     /// Where what is heard goes; `None` hears nothing.
@@ -69,6 +71,7 @@ impl SapSockets {
         let mut all = Self {
             sockets: Vec::new(),
             missing: GROUPS_V4.to_vec(),
+            trouble: None,
             next_try: Instant::now(),
             datagrams: Some(datagrams.clone()),
             joined: BTreeSet::new(),
@@ -87,6 +90,7 @@ impl SapSockets {
         Self {
             sockets: Vec::new(),
             missing: Vec::new(),
+            trouble: None,
             next_try: Instant::now(),
             datagrams: None,
             joined: BTreeSet::new(),
@@ -95,7 +99,7 @@ impl SapSockets {
 
     /// Why announcements are not heard, if they are not.
     pub const fn trouble(&self) -> Option<&'static str> {
-        if self.missing.is_empty() { None } else { Some(PORT_TAKEN) }
+        self.trouble
     }
 
     fn add(&mut self, group: Option<Ipv4Addr>, socket: UdpSocket) {
@@ -111,6 +115,7 @@ impl SapSockets {
             return;
         }
         self.next_try = Instant::now() + TRY_AGAIN;
+        self.trouble = None;
         for group in std::mem::take(&mut self.missing) {
             match open_v4(group).and_then(|socket| UdpSocket::from_std(socket.into())) {
                 Ok(socket) => {
@@ -119,6 +124,8 @@ impl SapSockets {
                 }
                 Err(error) => {
                     debug!("no socket for announcements to {group}: {error}");
+                    let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+                    self.trouble = Some(if is_taken { PORT_TAKEN } else { NO_SOCKET });
                     self.missing.push(group);
                 }
             }

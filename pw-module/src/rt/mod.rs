@@ -11,6 +11,8 @@ mod receive;
 mod report;
 mod resample;
 mod resend;
+#[cfg(test)]
+mod test_sender;
 mod transmit;
 mod world;
 

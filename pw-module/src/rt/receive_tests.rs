@@ -1,8 +1,10 @@
 //! Senders whose packets come late, in virtual time: who is given more latency, and who is not.
 
 use super::*;
-use wireloom_rtp::{BlockPosition, ChannelStatus, Encoding, RtpHeader, TimelineConfig, write_header};
-use wireloom_units::{Channels, Ssrc};
+use wireloom_rtp::{Encoding, TimelineConfig};
+use wireloom_units::Channels;
+
+use crate::rt::test_sender::packet;
 
 const RATE: Rate = Rate::HZ_48000;
 const SECOND: u64 = 48_000;
@@ -39,23 +41,6 @@ struct Heard {
 /// The sample that is sent as frame `index`: exact in 24 bits, never 0, and not like its neighbours.
 fn sound(index: u64) -> f32 {
     (index.wrapping_mul(7919) % 65_521 + 1) as f32 / 131_072.0
-}
-
-fn packet(first: u64) -> Vec<u8> {
-    let samples: Vec<f32> = (first..first + u64::from(PACKET)).map(sound).collect();
-    let header = RtpHeader {
-        sequence: (first / u64::from(PACKET)) as u16,
-        time: MediaIndex(first).media_time(0),
-        ssrc: Ssrc(7),
-        payload_type: 98,
-    };
-    let mut bytes = write_header(&header).to_vec();
-    let head = bytes.len();
-    bytes.resize(head + PACKET as usize * 3, 0);
-    let block = BlockPosition { at: MediaIndex(first), status: &ChannelStatus::pcm(RATE) };
-    let one = Channels::new(1).expect("one");
-    Encoding::L24.encode(&[samples], one, Samples(PACKET), block, &mut bytes[head..]).expect("there is room");
-    bytes
 }
 
 fn receive(scene: &Scene) -> Receive {
@@ -106,7 +91,7 @@ fn hear(scene: Scene, seconds: u64) -> Heard {
             }
             captured = ready;
             while sent + u64::from(PACKET) <= captured {
-                receive.place(MediaIndex(leaves), 0, &packet(sent));
+                receive.place(MediaIndex(leaves), 0, &packet(sent, PACKET, sound));
                 sent += u64::from(PACKET);
             }
         }

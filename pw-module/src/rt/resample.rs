@@ -153,11 +153,9 @@ impl Adaptive {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wireloom_rtp::{
-        BlockPosition, ChannelStatus, Encoding, Placement, RtpHeader, RtpPacket, TimelineConfig, write_header,
-    };
+    use crate::rt::test_sender;
+    use wireloom_rtp::{Encoding, Placement, RtpPacket, TimelineConfig};
     use wireloom_tone::{Judge, Purity};
-    use wireloom_units::Ssrc;
 
     const CYCLE: u32 = 256;
     const PACKET: u32 = 48;
@@ -166,25 +164,8 @@ mod tests {
 
     /// Packet number `number` of a sender of a tone.
     fn packet(number: u64) -> Vec<u8> {
-        let first = number * u64::from(PACKET);
-        let sound: Vec<f32> = (first..first + u64::from(PACKET))
-            .map(|n| wireloom_tone::sample(n, HZ, RATE.hz(), 0.5))
-            .collect();
-        let header = RtpHeader {
-            sequence: number as u16,
-            time: MediaIndex(first).media_time(0),
-            ssrc: Ssrc(7),
-            payload_type: 98,
-        };
-        let mut bytes = write_header(&header).to_vec();
-        let head = bytes.len();
-        bytes.resize(head + PACKET as usize * 3, 0);
-        let block = BlockPosition { at: MediaIndex(first), status: &ChannelStatus::pcm(RATE) };
-        let one = Channels::new(1).expect("one");
-        Encoding::L24
-            .encode(&[sound], one, Samples(PACKET), block, &mut bytes[head..])
-            .expect("there is room");
-        bytes
+        let tone = |n| wireloom_tone::sample(n, HZ, RATE.hz(), 0.5);
+        test_sender::packet(number * u64::from(PACKET), PACKET, tone)
     }
 
     /// Plays `seconds` of a tone whose sender is `ppm` fast, after ten that are not judged, over a network that is up to

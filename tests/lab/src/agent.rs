@@ -32,13 +32,7 @@ impl Agent {
         let folder = host.directory().join("home/.config/wireloom");
         std::fs::create_dir_all(&folder)?;
         std::fs::write(folder.join("wireloom.conf"), settings)?;
-        let address = format!("--address={}", host.bus_address());
-        let mut bus =
-            host.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
-        wait::until("the session bus", SOON, || {
-            bus.is_alive()?;
-            Ok(host.directory().join("bus").exists().then_some(()))
-        })?;
+        let bus = start_bus(host)?;
         let mut command = host.command(products.program("wireloom-agent"));
         let path = std::env::var_os("PATH").unwrap_or_default();
         let folders = programs.map(Path::to_owned).into_iter().chain(std::env::split_paths(&path));
@@ -47,6 +41,18 @@ impl Agent {
         process.says("ready", SOON)?;
         Ok(Self { process, bus })
     }
+}
+
+/// The session bus of a host, until it is dropped.
+pub fn start_bus(host: &Host) -> anyhow::Result<Process> {
+    let address = format!("--address={}", host.bus_address());
+    let mut bus =
+        host.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
+    wait::until("the session bus", SOON, || {
+        bus.is_alive()?;
+        Ok(host.directory().join("bus").exists().then_some(()))
+    })?;
+    Ok(bus)
 }
 
 /// What `wireloom --json` prints on this host for these arguments.

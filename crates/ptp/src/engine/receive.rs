@@ -47,14 +47,11 @@ impl<const PORTS: usize> Engine<PORTS> {
             }
             Ok(Message { header, .. }) if header.domain != self.config.domain => &mut counters.other_domain,
             Ok(Message { header, .. }) if header.source.clock == self.config.identity => &mut counters.own,
-            Ok(Message { header, .. })
-                if header.flags.has(Flags::ALTERNATE_MASTER) && !ACCEPT_ALTERNATE_MASTER =>
-            {
+            // These two are heard only where that is configured (`ptp` section 8): no profile that is followed here does.
+            Ok(Message { header, .. }) if header.flags.has(Flags::ALTERNATE_MASTER) => {
                 &mut counters.alternate_master
             }
-            Ok(Message { header, body, .. })
-                if header.flags.has(Flags::UNICAST) && sets_time(&body) && !ACCEPT_UNICAST =>
-            {
+            Ok(Message { header, body, .. }) if header.flags.has(Flags::UNICAST) && sets_time(&body) => {
                 &mut counters.unicast
             }
             Ok(message) => return Some(message),
@@ -69,7 +66,3 @@ impl<const PORTS: usize> Engine<PORTS> {
 const fn sets_time(body: &Body) -> bool {
     !matches!(body, Body::DelayReq { .. } | Body::DelayResp { .. })
 }
-
-// Both only where configured (`ptp` section 8), and no profile that is followed here asks for them.
-const ACCEPT_ALTERNATE_MASTER: bool = false;
-const ACCEPT_UNICAST: bool = false; // of what sets the time; delay exchanges are heard all the same

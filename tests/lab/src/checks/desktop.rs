@@ -4,6 +4,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use wireloom_wanted::{ClockRelation, Show};
 
+use crate::agent::start_bus;
 use crate::host::Host;
 use crate::peers::RtpStream;
 use crate::pipewire::{PipeWire, PipeWireOptions};
@@ -195,18 +196,6 @@ fn without_us(host: &Host, products: &Products) -> anyhow::Result<[BTreeSet<Stri
     pulse.is_alive()?;
     let kinds = |log: &str| severe(log).map(kind).collect();
     Ok([kinds(&manager.log()), kinds(&pulse.log()), kinds(&graph.daemon.log())])
-}
-
-/// A session bus, until it is dropped.
-fn start_bus(host: &Host) -> anyhow::Result<Process> {
-    let address = format!("--address={}", host.bus_address());
-    let mut bus =
-        host.spawn("dbus-daemon", ["--session", "--nofork", "--nopidfile", "--nosyslog", &address])?;
-    wait::until("the session bus", SOON, || {
-        bus.is_alive()?;
-        Ok(host.directory().join("bus").exists().then_some(()))
-    })?;
-    Ok(bus)
 }
 
 /// The warnings and errors of a log that name our nodes, and what WirePlumber calls critical, which names nobody.
