@@ -83,6 +83,12 @@ fn merged_dump(text: &str) -> anyhow::Result<Value> {
     Ok(Value::Array(objects))
 }
 
+/// What pw-link calls the port `info` of a node. pw-dump prints what looks like a number as one.
+fn port_name(node: &str, info: &Value) -> String {
+    let name = &info["props"]["port.name"];
+    format!("{node}:{}", name.as_str().map_or_else(|| name.to_string(), str::to_owned))
+}
+
 /// A node of the graph, as `pw-dump` shows it.
 #[derive(Debug, Clone)]
 pub struct GraphNode {
@@ -201,14 +207,15 @@ impl<'a> PipeWire<'a> {
         Ok(())
     }
 
-    /// The same by the nodes' names, where a session manager may give them other ports at any moment.
+    /// The same by the names of nodes and ports. A session manager may withdraw ports at any moment and give them back
+    /// with each other's ids.
     pub fn link_named(&self, from: &str, to: &str) -> anyhow::Result<()> {
         let mut last = String::new();
         let linked = wait::until(&format!("a link from {from} to {to}"), SOON, || {
             let (Some(output), Some(input)) = (self.node(from)?, self.node(to)?) else { return Ok(None) };
             let pairs: Vec<_> = output.outputs.iter().zip(&input.inputs).collect();
-            for ((output, _), (input, _)) in &pairs {
-                let ports = [output.to_string(), input.to_string()];
+            for ((_, output), (_, input)) in &pairs {
+                let ports = [port_name(from, output), port_name(to, input)];
                 match self.host.run("pw-link", ports) {
                     Err(error) if !format!("{error:#}").contains("File exists") => {
                         last = format!("{error:#}");

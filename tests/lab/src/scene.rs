@@ -197,11 +197,11 @@ pub fn record_until(
     done: impl FnMut(u64) -> anyhow::Result<bool>,
 ) -> anyhow::Result<Reception> {
     let mut recorder = graph.recorder(products, "recorder", stream.channels)?;
+    let name = node.info["props"]["node.name"].as_str().context("a node has a name")?;
     let timer = BareTimer::start()?;
-    graph.link(node, &recorder.node.clone())?;
+    graph.link_named(name, "recorder")?;
     recorder.record_until(done)?;
     let worst_timer = timer.worst();
-    let name = node.info["props"]["node.name"].as_str().context("a node has a name")?;
     let linked = graph.node(name)?.context("the node vanished while it was recorded")?;
     let recording = recorder.finish()?;
     let comparison = Comparison::new(&stream.code(), &recording).with_context(|| {

@@ -69,10 +69,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
             }))
         })?;
     }
-    let (from, to) = ("wireloom.lab.tx", "wireloom.rack.rx");
-    let (from, to) = (graph.wait_for_node(from, 2, 0, SOON)?, graph.wait_for_node(to, 0, 2, SOON)?);
-    let (output, input) = (from.outputs[0].0, to.inputs[0].0);
-    computer.run("timeout", ["20", "pw-link", &output.to_string(), &input.to_string()])?;
+    graph.link_named("wireloom.lab.tx", "wireloom.rack.rx")?;
     let route = wait::until("a link between other devices", SOON, || {
         let mut links = graph.links()?.into_iter();
         Ok(links.find(|link| link["info"]["props"]["wireloom.direct"] == true))
