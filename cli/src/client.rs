@@ -1,6 +1,7 @@
 //! The way to the agent, and from what a user types to one object.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use wireloom_dbus::{Snapshot, StreamInfo};
 use zbus::Connection;
@@ -19,8 +20,18 @@ pub async fn connect() -> Result<Connection, Failure> {
     Connection::session().await.map_err(|error| Failure::NoAgent(format!("no session bus: {error}")))
 }
 
-/// Everything the agent knows.
+/// How often an agent that starts is asked again, and after which pause: it gives itself two seconds.
+const ASKS: (usize, Duration) = (30, Duration::from_millis(100));
+
+/// Everything the agent knows. One that the question itself has started looks around first.
 pub async fn snapshot(bus: &Connection) -> Result<Snapshot, Failure> {
+    for _ in 0..ASKS.0 {
+        let snapshot = Snapshot::read(bus).await?;
+        if snapshot.manager.state != "starting" {
+            return Ok(snapshot);
+        }
+        tokio::time::sleep(ASKS.1).await;
+    }
     Ok(Snapshot::read(bus).await?)
 }
 

@@ -87,6 +87,8 @@ pub struct Model {
     clock: ClockFacts,
     clock_conditions: BTreeMap<String, Condition>,
     graph: graph::Mirror,
+    /// PipeWire could not be reached, or went, since this agent was started.
+    graph_was_missed: bool,
     lives: lives::Lives,
     /// The drop-in that loads the module should be switched off.
     switch_off: bool,
@@ -140,6 +142,7 @@ impl Model {
             clock: ClockFacts::default(),
             clock_conditions: BTreeMap::new(),
             graph: graph::Mirror::default(),
+            graph_was_missed: false,
             lives: lives::Lives::default(),
             switch_off: false,
             drop_in: DropInState::default(),

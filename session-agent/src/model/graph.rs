@@ -11,6 +11,8 @@ use crate::time::Now;
 
 /// A write that PipeWire has not confirmed is repeated after this.
 const CONFIRM_WITHIN: Nanos = Nanos::from_secs(3);
+/// PipeWire has told an agent that has just been started about the module by then, if it has it.
+const STARTS_WITHIN: Nanos = Nanos::from_secs(2);
 /// More keys than this are not kept: a broken module must not fill our memory.
 const MAX_KEYS: usize = 8192;
 
@@ -157,6 +159,11 @@ impl Mirror {
 }
 
 impl Model {
+    /// Until when PipeWire and its module may be on their way to an agent that has just been started.
+    pub(super) fn starts_until(&self) -> Option<Nanos> {
+        (!self.graph_was_missed).then(|| self.started.plus(STARTS_WITHIN))
+    }
+
     /// Something happened in PipeWire.
     pub fn handle_graph(&mut self, now: Now, event: GraphEvent) {
         self.switch_off |= self.lives.handle(now.mono, &event);
@@ -165,6 +172,7 @@ impl Model {
                 self.graph = Mirror { connected: true, ..Mirror::default() };
             }
             GraphEvent::Disconnected => {
+                self.graph_was_missed = true;
                 self.graph = Mirror::default();
                 self.forget_reports();
                 self.forget_graph(now);

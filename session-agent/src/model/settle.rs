@@ -73,6 +73,7 @@ impl Model {
             self.checkpoints_timeout(),
             self.oat_timeout(),
             self.offers_timeout(),
+            self.starts_until().filter(|_| self.condition.state == "starting"),
         ];
         streams.chain(fixed.into_iter().flatten()).min()
     }

@@ -360,6 +360,30 @@ fn of_more_than_sixteen_nodes_only_pinned_and_wished_ones_are_devices_of_the_des
 }
 
 #[test]
+fn an_agent_that_starts_says_so_until_it_knows_how_pipewire_is() {
+    fn said(bench: &mut Bench) -> (&'static str, &'static str) {
+        bench.settle();
+        (bench.model.condition.state, bench.model.condition.reason)
+    }
+    let mut bench = Bench::new(Saved::default());
+    assert_eq!(said(&mut bench), ("starting", "none"));
+    bench.connect();
+    assert_eq!(said(&mut bench), ("running", "none"));
+    bench.event(GraphEvent::Disconnected);
+    assert_eq!(said(&mut bench), ("waiting", "no-pipewire"), "it does not start again");
+
+    let mut bench = Bench::new(Saved::default());
+    bench.event(GraphEvent::Disconnected);
+    assert_eq!(said(&mut bench), ("waiting", "no-pipewire"), "as soon as that is known");
+
+    let mut bench = Bench::new(Saved::default());
+    bench.event(GraphEvent::Connected);
+    assert_eq!(said(&mut bench), ("starting", "none"));
+    bench.pass(3);
+    assert_eq!(bench.model.condition.reason, "no-module", "nothing comes for ever");
+}
+
+#[test]
 fn what_is_removed_before_pipewire_is_there_is_not_adopted_later() {
     let mut first = Bench::new(Saved::default());
     first.connect();

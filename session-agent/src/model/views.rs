@@ -18,7 +18,7 @@ use crate::view::{ClockView, DeviceView, InterfaceView, JobView, LegView, Manage
 impl Model {
     /// Decides the states that people see, so that each remembers when it began.
     pub(super) fn judge_states(&mut self, now: Now) {
-        let (state, reason, text) = self.manager_state();
+        let (state, reason, text) = self.manager_state(now);
         self.condition.become_(state, reason, text, now.wall_us);
         self.judge_streams(now);
         let ids: Vec<_> =
@@ -88,7 +88,7 @@ impl Model {
         }
     }
 
-    fn manager_state(&self) -> (&'static str, &'static str, String) {
+    fn manager_state(&self, now: Now) -> (&'static str, &'static str, String) {
         if !self.active {
             let text = "Another session of this computer is active on the network.";
             return ("in-use", "other-session", text.to_owned());
@@ -96,6 +96,9 @@ impl Model {
         let about_drop_in = self.drop_in.text();
         if !self.graph.settled && !about_drop_in.is_empty() {
             return ("waiting", "drop-in", about_drop_in);
+        }
+        if !self.graph.settled && self.starts_until().is_some_and(|until| now.mono < until) {
+            return ("starting", "none", String::new());
         }
         if !self.graph.connected {
             return ("waiting", "no-pipewire", "PipeWire cannot be reached; trying again.".to_owned());
