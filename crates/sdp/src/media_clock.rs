@@ -33,12 +33,22 @@ impl MediaClock {
             if word.eq_ignore_ascii_case("sender") || strip_name(word, "IEEE1722=").is_some() {
                 return Some(Some(Self::Sender));
             }
+            if word.eq_ignore_ascii_case("direct") {
+                return Some(Some(Self::Unknown)); // the offset may be left out
+            }
             // `offset=` is the spelling of the drafts before RFC 7273.
             let number = strip_name(word, "direct=").or_else(|| strip_name(word, "offset="))?;
             Some(parse_offset(number).map(Self::Direct))
         });
         (clock.flatten(), deviates)
     }
+}
+
+/// Reads a `clock-deviation` value, `<n>/<d>` (RAVENNA): whether it is anything but 1.
+pub(crate) fn says_deviation(value: &str) -> bool {
+    let number = |text: &str| text.trim().parse::<u32>().ok();
+    let ratio = value.split_once('/').map(|(n, d)| (number(n), number(d)));
+    ratio.is_none_or(|(n, d)| n.is_none() || n != d)
 }
 
 /// Whether the ratio is other than 1 and near it: some senders write the sample rate as one (`48000/1`).
@@ -103,7 +113,9 @@ mod tests {
             ("IEEE1722=38-D6-6D-8E-D2-78-13-2F", Some(MediaClock::Sender), false),
             ("direct=4294967296", None, false),
             ("direct=18446744073709551616", None, false),
-            ("direct", None, false),
+            ("direct", Some(MediaClock::Unknown), false),
+            ("direct rate=1000/1001", Some(MediaClock::Unknown), true),
+            ("direct=", None, false),
             ("", None, false),
         ] {
             assert_eq!(MediaClock::parse(text), (clock, deviates), "{text}");

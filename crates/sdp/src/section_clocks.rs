@@ -45,7 +45,9 @@ fn read_media_clock(scope: Scope<'_>, stream: &mut Stream, notes: &mut Notes) {
         // Two that differ: neither is to be trusted.
         let agree = clocks.iter().all(|&clock| clock == first);
         stream.media_clock = first.filter(|_| agree).unwrap_or_default();
-        return;
+        if !agree || first != Some(MediaClock::Unknown) {
+            return;
+        }
     }
     let offset = scope.attribute("sync-time").and_then(parse_offset);
     notes.add(None, if offset.is_some() { Finding::SyncTime } else { Finding::NoMediaClock });

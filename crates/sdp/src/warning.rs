@@ -101,10 +101,10 @@ findings! {
     PlaceholderClock => "clock identity is a placeholder, the sender is not locked",
     /// `mediaclk` offset out of range or contradicting.
     MediaClock => "media clock offset is not usable, learned from packets",
-    /// No `mediaclk`.
+    /// No `mediaclk`, or one without an offset.
     NoMediaClock => "no media clock offset, learned from packets",
     /// `sync-time` taken instead.
-    SyncTime => "no mediaclk, sync-time taken as the offset",
+    SyncTime => "no media clock offset, sync-time taken as the offset",
     /// Something behind the address of a connection line.
     Address => "what follows the address is not understood, ignored",
     /// Layered addresses.

@@ -292,3 +292,33 @@ fn nothing_is_a_description_of_nothing() {
         assert_eq!(read(bytes).expect_err("nothing playable").reason.kind(), kind, "{bytes:?}");
     }
 }
+
+#[test]
+fn a_deviation_of_one_is_none() {
+    for (value, deviates) in
+        [("1001/1000", true), ("1000/1001", true), ("1/1", false), (" 1000 / 1000 ", false), ("fast", true)]
+    {
+        let parsed = read(format!("{E1}a=clock-deviation:{value}\r\n").as_bytes()).expect("playable");
+        assert_eq!(parsed.streams[0].clock_deviates, deviates, "{value}");
+        assert_eq!(parsed.warnings.len(), usize::from(deviates), "{value}");
+    }
+}
+
+#[test]
+fn a_media_clock_without_an_offset_leaves_it_to_sync_time_or_the_packets() {
+    let read = |line: &str| {
+        let text = E1.replace("a=mediaclk:direct=0", line);
+        let parsed = read(text.as_bytes()).expect("playable");
+        let warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
+        (parsed.streams[0].media_clock, warnings.join("; "))
+    };
+    let learned = "no media clock offset, learned from packets".to_owned();
+    assert_eq!(read("a=mediaclk:direct"), (MediaClock::Unknown, learned.clone()));
+    assert_eq!(read("a=mediaclk:direct rate=48000/1"), (MediaClock::Unknown, learned));
+    let (clock, warnings) = read("a=mediaclk:direct\r\na=sync-time:77");
+    assert_eq!((clock, warnings.contains("sync-time")), (MediaClock::Direct(77), true));
+    // One that is said, or said to be none, is not overruled.
+    assert_eq!(read("a=mediaclk:direct=5\r\na=sync-time:77").0, MediaClock::Direct(5));
+    assert_eq!(read("a=mediaclk:sender\r\na=sync-time:77").0, MediaClock::Sender);
+    assert_eq!(read("a=mediaclk:direct=4294967296\r\na=sync-time:77").0, MediaClock::Unknown);
+}
