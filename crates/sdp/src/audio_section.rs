@@ -28,6 +28,9 @@ pub(crate) fn read_section(
     notes: &mut Notes,
 ) -> Result<Stream, Refused> {
     let media_line = scope.own.line('m').map(|line| line.number);
+    if let Some(line) = encryption(scope) {
+        return Err((Reason::Encrypted, Some(line)));
+    }
     let chosen = choose_format(scope, media, media_line, notes)?;
     let Format { encoding, rate, channels } = chosen.format;
     if media.has_range {
@@ -73,6 +76,9 @@ pub(crate) fn read_section(
     if stream.paused {
         notes.add(media_line, Finding::Inactive);
     }
+    if let Some((line, _)) = scope.attributes("hkep").first() {
+        notes.add(line.number, Finding::Hdcp);
+    }
     if stream.clock_deviates {
         notes.add(None, Finding::ClockDeviation);
     }
@@ -80,6 +86,14 @@ pub(crate) fn read_section(
     read_texts(scope, &mut stream, parameters, notes);
     read_clocks(scope, &mut stream, notes);
     Ok(stream)
+}
+
+/// The line that says that the payload is encrypted (VSF TR-10-13 §13): as sound that would be noise.
+fn encryption(scope: Scope<'_>) -> Option<u16> {
+    let is_used =
+        |value| parameter(value, "protocol").is_some_and(|protocol| !protocol.eq_ignore_ascii_case("NULL"));
+    let lines = scope.attributes("privacy");
+    lines.into_iter().find(|&(_, value)| is_used(value)).map(|(line, _)| line.number)
 }
 
 /// A payload type and what it stands for.

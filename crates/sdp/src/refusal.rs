@@ -41,6 +41,8 @@ pub enum Reason {
     OtherMedia,
     /// Encrypted, or not RTP over UDP.
     Transport,
+    /// Plain RTP whose payload is encrypted (`privacy`, VSF TR-10-13).
+    Encrypted,
     /// No payload type has a codec that is carried here.
     NoCodec,
     /// Codec known, rate not carried here.
@@ -69,7 +71,9 @@ impl Reason {
         match self {
             Self::NotSdp | Self::Version => Kind::NotSdp,
             Self::NoAudio | Self::OtherMedia => Kind::NoAudio,
-            Self::Transport | Self::NoCodec | Self::Rate | Self::ChannelCount => Kind::Format,
+            Self::Transport | Self::Encrypted | Self::NoCodec | Self::Rate | Self::ChannelCount => {
+                Kind::Format
+            }
             Self::NoAddress | Self::NotNumeric | Self::IpVersion | Self::UnusableAddress(_) | Self::Port => {
                 Kind::Address
             }
@@ -86,6 +90,7 @@ impl fmt::Display for Reason {
             Self::NoAudio => f.write_str("no audio section"),
             Self::OtherMedia => f.write_str("no audio section, only other media"),
             Self::Transport => f.write_str("transport is not plain RTP (RTP/AVP or RTP/AVPF)"),
+            Self::Encrypted => f.write_str("payload is encrypted (a=privacy)"),
             Self::NoCodec => f.write_str("no codec that is carried here (L16, L24, L32, AM824)"),
             Self::Rate => f.write_str("sample rate is not carried here (44.1, 48 kHz and their multiples)"),
             Self::ChannelCount => f.write_str("channel count is not 1 to 128"),

@@ -78,7 +78,7 @@ pub struct Leg {
     pub sources: Vec<IpAddr>,
     /// Senders not to listen to.
     pub excluded: Vec<IpAddr>,
-    /// An address in the network where this leg is found: its source, for the first leg else the origin.
+    /// An address in the network where this leg is found: its source, else the origin.
     /// Says on which interface to join when there are several.
     pub near: Option<IpAddr>,
 }

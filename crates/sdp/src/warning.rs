@@ -147,6 +147,8 @@ findings! {
     ChannelOrder => "channel order does not match the channel count, ignored",
     /// Stream is paused.
     Inactive => "stream is marked inactive",
+    /// `hkep` (VSF TR-10-5).
+    Hdcp => "protection by HDCP is possible, what is protected plays as noise",
     /// `clock-deviation`.
     ClockDeviation => "sender's clock deviates from nominal, will be resampled",
 }

@@ -293,6 +293,33 @@ fn nothing_is_a_description_of_nothing() {
     }
 }
 
+/// What is sent under PCM's name and is none would be full-scale noise.
+#[test]
+fn what_is_encrypted_is_not_played() {
+    let privacy = |protocol: &str| {
+        format!(
+            "a=privacy:protocol={protocol}; mode=AES-128-CTR; iv=00112233aabbccdd; \
+             key_generator=000102030405060708090a0b0c0d0e0f; key_version=00000001; key_id=0011223344556677\r\n"
+        )
+    };
+    for protocol in ["RTP", "rtp_kv"] {
+        let line = privacy(protocol);
+        for text in [format!("{E1}{line}"), E1.replace("t=0 0\r\n", &format!("t=0 0\r\n{line}"))] {
+            let refusal = read(text.as_bytes()).expect_err(protocol);
+            assert_eq!(refusal.reason.kind(), Kind::Format);
+            assert!(refusal.to_string().contains("encrypted"), "{refusal}");
+            assert!(refusal.line.is_some());
+        }
+    }
+    let plain = read(format!("{E1}{}", privacy("NULL")).as_bytes()).expect("said not to be encrypted");
+    assert_eq!(plain.warnings, []);
+    // HDCP comes and goes with what is played, its attribute says only that it can.
+    let line = "a=hkep:27000 IN IP4 192.0.2.10 0f2d6c1e-1b7a-4c55-9d0e-2a6b8f9c4d31 02-00-00-00-01";
+    let parsed = read(E1.replace("t=0 0", &format!("t=0 0\r\n{line}")).as_bytes()).expect("playable");
+    let warnings: Vec<String> = parsed.warnings.iter().map(ToString::to_string).collect();
+    assert!(matches!(&*warnings, [only] if only.contains("HDCP")), "{warnings:?}");
+}
+
 #[test]
 fn a_deviation_of_one_is_none() {
     for (value, deviates) in
