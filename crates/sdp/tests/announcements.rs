@@ -308,6 +308,35 @@ fn unreadable_announcements_are_listed_with_their_reason() {
 }
 
 #[test]
+fn a_stream_is_gone_when_its_later_version_cannot_be_played() {
+    let mut listener = SapListener::new();
+    let mut hear = |source, text: &str| {
+        listener.handle_datagram(secs(0), source, &announced(text, 0)).expect("kept");
+        events(&mut listener)
+    };
+    let [SapEvent::Found(id)] = *hear(SENDER, &sdp(5000, 1, 1)) else { panic!() };
+    let [SapEvent::Found(twin)] = *hear(SENDER, &sdp(5001, 1, 2)) else { panic!() };
+    assert_eq!(hear(OTHER, &sdp(5000, 1, 1)), [], "a proxy");
+    // Not by the word of somebody else, nor because another stream of a unit with one origin for all is unreadable.
+    for (source, version) in [(OTHER, 9), (SENDER, 1)] {
+        let [SapEvent::Unreadable(_)] = *hear(source, &sdp(5000, version, 1).replace("L24", "L20")) else {
+            panic!("{source}")
+        };
+    }
+    let [SapEvent::Gone(gone, Gone::Replaced), SapEvent::Unreadable(_)] =
+        *hear(SENDER, &sdp(5000, 2, 1).replace("audio 5004", "audio 0"))
+    else {
+        panic!("switched off")
+    };
+    assert_eq!(gone, id);
+    let [SapEvent::Gone(_, Gone::Replaced), SapEvent::Found(back)] = *hear(SENDER, &sdp(5000, 3, 1)) else {
+        panic!("switched on again")
+    };
+    let listed: Vec<_> = listener.streams().map(|heard| heard.id).collect();
+    assert_eq!(listed, [twin, back]);
+}
+
+#[test]
 fn other_media_are_not_listed() {
     let mut listener = SapListener::new();
     let video = sdp(5000, 1, 1).replace("m=audio", "m=video");

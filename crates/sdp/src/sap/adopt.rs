@@ -9,7 +9,7 @@ use super::{
     listener::same_session,
     session::{Reading, Session},
 };
-use crate::{Delivery, Origin, Parsed, Refusal, Stream};
+use crate::{Delivery, Origin, Parsed, Refusal, Stream, for_display};
 
 /// Taking in what an announcement describes.
 impl SapListener {
@@ -159,6 +159,7 @@ impl SapListener {
                 && same_session(&session.origin, &origin)
         };
         let known = self.sessions.iter().find(|(_, session)| is_same(session)).map(|(&number, _)| number);
+        self.replace_outdated(&hearing, text, &origin, &refusal.name);
         let number = match known {
             Some(number) => number,
             None => {
@@ -181,6 +182,21 @@ impl SapListener {
         self.push(SapEvent::Unreadable(id));
         self.hear(number, hearing);
         Ok(())
+    }
+
+    /// A stream whose sender describes it in a later version as nothing that can be played is gone: switched off,
+    /// encrypted, or of another codec. An equal version is another stream of a unit with one origin for all.
+    fn replace_outdated(&mut self, hearing: &Hearing, text: &[u8], origin: &Origin, name: &str) {
+        let is_it = |(_, session): &(&u64, &Session)| {
+            session.is_heard_from(hearing.source)
+                && same_session(&session.origin, origin)
+                && origin.is_newer_than(&session.origin) == Some(true)
+                && session.streams().iter().any(|(_, known)| for_display(&known.raw_name) == name)
+        };
+        let number = self.sessions.iter().find(is_it).map(|(&number, _)| number);
+        if let Some(number) = number.filter(|&number| !self.is_forged(number, hearing, text)) {
+            self.forget(number, Gone::Replaced);
+        }
     }
 
     /// What can be read now is no longer listed as unreadable.
