@@ -91,8 +91,10 @@ impl<'a> SapPacket<'a> {
         let payload = if flags & COMPRESSED == 0 {
             Cow::Borrowed(find_description(body, delete)?)
         } else {
-            let limit = MAX_INFLATED.min(body.len().saturating_mul(MAX_RATIO));
-            let body = decompress_to_vec_zlib_with_limit(body, limit).map_err(|_| SapError::Compressed)?;
+            // The payload type belongs inside (RFC 2974 §6), and may be found before it.
+            let body = inflate(body)
+                .or_else(|| inflate(split_type(body).filter(|&(is_sdp, _)| is_sdp)?.1))
+                .ok_or(SapError::Compressed)?;
             Cow::Owned(find_description(&body, delete)?.to_vec())
         };
         let hash = u16::from_be_bytes([hash_high, hash_low]);
@@ -146,18 +148,27 @@ fn find_description(body: &[u8], delete: bool) -> Result<&[u8], SapError> {
     if begins(trimmed) {
         return Ok(without_nul(trimmed));
     }
-    let head = body.get(..MAX_TYPE).unwrap_or(body);
-    if let Some(end) = head.iter().position(|&octet| octet == 0) {
-        let (name, rest) = body.split_at_checked(end).unwrap_or((body, &[]));
-        let name = name.split(|&octet| octet == b';').next().unwrap_or_default().trim_ascii();
-        if !name.eq_ignore_ascii_case(PAYLOAD_TYPE) {
-            return Err(SapError::PayloadType);
-        }
-        return Ok(without_nul(rest.get(1..).unwrap_or_default()));
+    if let Some((is_sdp, rest)) = split_type(body) {
+        return if is_sdp { Ok(without_nul(rest)) } else { Err(SapError::PayloadType) };
     }
+    let head = body.get(..MAX_TYPE).unwrap_or(body);
     let is_start = |pair: &[u8]| pair == b"v=" || delete && pair == b"o=";
     let start = head.windows(2).position(is_start).ok_or(SapError::PayloadType)?;
     Ok(without_nul(body.get(start..).unwrap_or_default()))
+}
+
+/// Whether the payload type is that of a description, and what follows it; `None` when no NUL ends one.
+fn split_type(body: &[u8]) -> Option<(bool, &[u8])> {
+    let end = body.iter().take(MAX_TYPE).position(|&octet| octet == 0)?;
+    let (name, rest) = body.split_at_checked(end)?;
+    let name = name.split(|&octet| octet == b';').next()?.trim_ascii();
+    Some((name.eq_ignore_ascii_case(PAYLOAD_TYPE), rest.get(1..)?))
+}
+
+/// A zlib stream (RFC 1950), what follows it ignored; `None` for anything else, and for one that swells too much.
+fn inflate(body: &[u8]) -> Option<Vec<u8>> {
+    let limit = MAX_INFLATED.min(body.len().saturating_mul(MAX_RATIO));
+    decompress_to_vec_zlib_with_limit(body, limit).ok()
 }
 
 fn without_nul(text: &[u8]) -> &[u8] {
@@ -210,10 +221,26 @@ mod tests {
         assert_eq!(find_description(unended, false), Err(SapError::PayloadType));
     }
 
+    fn compressed(outside: &[u8], inside: &[u8]) -> Vec<u8> {
+        let packed = miniz_oxide::deflate::compress_to_vec_zlib(inside, 9);
+        [&[0x21, 0, 0, 0, 192, 0, 2, 1], outside, &packed].concat()
+    }
+
+    #[test]
+    fn the_payload_type_may_stay_outside_of_what_is_compressed() {
+        let text = b"v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\n";
+        for outside in [&b""[..], b"application/sdp\0", b"APPLICATION/SDP;x\0"] {
+            let bytes = compressed(outside, text);
+            assert_eq!(SapPacket::parse(&bytes).map(|packet| packet.payload.to_vec()), Ok(text.to_vec()));
+        }
+        assert_eq!(SapPacket::parse(&compressed(b"text/plain\0", text)), Err(SapError::Compressed));
+    }
+
     #[test]
     fn a_bomb_is_refused() {
-        let mut bytes = alloc::vec![0x21, 0, 0, 0, 192, 0, 2, 1];
-        bytes.extend(miniz_oxide::deflate::compress_to_vec_zlib(&[b'v'; 100_000], 9));
-        assert_eq!(SapPacket::parse(&bytes), Err(SapError::Compressed));
+        for outside in [&b""[..], b"application/sdp\0"] {
+            let bytes = compressed(outside, &[b'v'; 100_000]);
+            assert_eq!(SapPacket::parse(&bytes), Err(SapError::Compressed));
+        }
     }
 }
