@@ -1,32 +1,44 @@
 use wireloom_units::{MediaIndex, Rate};
 
-/// Which payload type is taken (`aes67` 3.1).
+use crate::MAX_LEGS;
+
+/// Which payload type is taken (`aes67` 3.1), on each leg for itself: each has a description of its own, and some
+/// senders number them differently (as the examples of RFC 7104 §4 do).
 pub(crate) struct PayloadTypes {
-    pub wanted: u8,
+    wanted: [u8; MAX_LEGS],
     /// Another type, and since when it alone has come.
-    other: Option<(u8, MediaIndex)>,
+    other: [Option<(u8, MediaIndex)>; MAX_LEGS],
 }
 
 impl PayloadTypes {
     pub const fn new(wanted: u8) -> Self {
-        Self { wanted, other: None }
+        Self { wanted: [wanted; MAX_LEGS], other: [None; MAX_LEGS] }
     }
 
-    pub fn admit(&mut self, now: MediaIndex, payload_type: u8, rate: Rate) -> bool {
-        if payload_type == self.wanted {
-            self.other = None;
+    /// The type that is taken on `leg`.
+    pub fn wanted(&self, leg: usize) -> u8 {
+        let [first, ..] = self.wanted;
+        self.wanted.get(leg).copied().unwrap_or(first)
+    }
+
+    pub fn admit(&mut self, now: MediaIndex, leg: usize, payload_type: u8, rate: Rate) -> bool {
+        let (Some(wanted), Some(other)) = (self.wanted.get_mut(leg), self.other.get_mut(leg)) else {
+            return false;
+        };
+        if payload_type == *wanted {
+            *other = None;
             return true;
         }
-        let since = match self.other {
-            Some((other, since)) if other == payload_type && since <= now => since,
+        let since = match *other {
+            Some((known, since)) if known == payload_type && since <= now => since,
             _ => now,
         };
-        self.other = Some((payload_type, since));
+        *other = Some((payload_type, since));
         if now.since(since) < i64::from(rate.hz()) {
             return false;
         }
-        self.wanted = payload_type;
-        self.other = None;
+        *wanted = payload_type;
+        *other = None;
         true
     }
 }

@@ -75,6 +75,11 @@ impl Listening {
         self.current.as_ref().map(|current| current.ssrc)
     }
 
+    /// The leg on which it was first heard; the first one before.
+    pub fn leg(&self) -> usize {
+        self.current.as_ref().map_or(0, |current| current.leg)
+    }
+
     pub fn frames_per_packet(&self) -> Option<u32> {
         self.current.as_ref().map(|current| current.last.frames)
     }

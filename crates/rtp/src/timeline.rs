@@ -21,7 +21,7 @@ pub struct TimelineConfig {
     pub channels: Channels,
     /// Sample rate of the stream; what counts as silence is derived from it.
     pub rate: Rate,
-    /// Payload type as described; another one is adopted when it is the only one for a second and fits.
+    /// Payload type as described; another one is adopted when it is the only one of a leg for a second and fits.
     pub payload_type: u8,
     /// RTP timestamp minus media clock; absent while unknown: packets then wait for [`Timeline::set_offset`].
     pub offset: Option<u32>,
@@ -39,7 +39,7 @@ pub struct Stream {
     pub ssrc: Option<Ssrc>,
     /// Frames in its last packet.
     pub frames_per_packet: Option<Samples>,
-    /// The payload type that is taken.
+    /// The payload type that is taken, on the leg that the sender was first heard on.
     pub payload_type: u8,
     /// The payload type is not the described one but the only one that comes.
     pub payload_type_adopted: bool,
@@ -144,7 +144,7 @@ impl Timeline {
             self.counters.bad_size += 1;
             return Placement::BadSize;
         };
-        if !self.types.admit(now, packet.payload_type, self.config.rate) {
+        if !self.types.admit(now, leg, packet.payload_type, self.config.rate) {
             self.counters.bad_payload_type += 1;
             return Placement::BadPayloadType;
         }
@@ -232,11 +232,12 @@ impl Timeline {
 
     /// What the packets say about the stream.
     pub fn stream(&self) -> Stream {
+        let payload_type = self.types.wanted(self.listening.leg());
         Stream {
             ssrc: self.listening.ssrc(),
             frames_per_packet: self.listening.frames_per_packet().map(Samples),
-            payload_type: self.types.wanted,
-            payload_type_adopted: self.types.wanted != self.config.payload_type,
+            payload_type,
+            payload_type_adopted: payload_type != self.config.payload_type,
             legs_differ: self.listening.has_aliases(),
             format_contradicts: self.listening.contradicts(),
             not_pcm: self.pcm.not_pcm || self.pcm.invalid,

@@ -195,6 +195,25 @@ fn a_leg_that_is_pulled_is_inaudible_also_with_an_ssrc_of_its_own() {
 }
 
 #[test]
+fn a_leg_with_a_payload_type_of_its_own_protects_the_stream() {
+    let source = Source::stereo(48);
+    let start = 4_800_000;
+    let mut arrivals = source.stream(start, 1, 3_000);
+    arrivals.drain(1_500..2_500);
+    let copies = Source { payload_type: 98, ..source }.stream(start, 1, 3_000);
+    arrivals.extend(copies.into_iter().map(|arrival| Arrival { leg: 1, at: arrival.at + 30, ..arrival }));
+    arrivals.sort_by_key(|arrival| arrival.at);
+    let mut reader = Reader::new(source.timeline(4096), 2, 48, 200);
+    reader.play(&arrivals, start, start + 144_000 + 200, "types of their own");
+    let counters = reader.timeline.counters();
+    assert_eq!((reader.fresh, counters.lost), (144_000, 0), "{counters:?}");
+    // The second leg is taken after a second of its own type alone, the first one keeps the described type.
+    assert_eq!((counters.bad_payload_type, reader.timeline.leg(1).received), (1_000, 2_000));
+    let stream = reader.timeline.stream();
+    assert_eq!((stream.payload_type, stream.payload_type_adopted), (97, false));
+}
+
+#[test]
 fn of_two_senders_in_a_group_one_is_heard_until_it_stops() {
     let source = Source::stereo(48);
     let rival = Source { ssrc: 0xbad, ..source };
