@@ -171,7 +171,7 @@ pub fn to_text(bytes: &[u8]) -> String {
     decode(bytes, &mut Notes::default()).replace('\0', "")
 }
 
-/// UTF-8, else UTF-16 when a byte order mark says so (a file saved by a Windows tool), else Latin-1.
+/// UTF-16 when a byte order mark says so (a file saved by a Windows tool), else UTF-8 and Latin-1.
 fn decode(bytes: &[u8], notes: &mut Notes) -> String {
     let units = |from_pair: fn([u8; 2]) -> u16| {
         let pairs = bytes.get(2..).unwrap_or_default().chunks_exact(2);
@@ -184,13 +184,23 @@ fn decode(bytes: &[u8], notes: &mut Notes) -> String {
         _ => {}
     }
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    match core::str::from_utf8(bytes) {
-        Ok(text) => text.into(),
-        Err(_) => {
-            notes.add(None, Finding::NotUtf8);
-            bytes.iter().copied().map(char::from).collect()
-        }
+    let (text, is_utf_8) = decode_mixed(bytes);
+    if !is_utf_8 {
+        notes.add(None, Finding::NotUtf8);
     }
+    text
+}
+
+/// UTF-8, and Latin-1 for those octets only that are none: a name that was cut within a character leaves the rest as it
+/// is. Also whether all of it was UTF-8.
+pub(crate) fn decode_mixed(bytes: &[u8]) -> (String, bool) {
+    let (mut text, mut is_utf_8) = (String::with_capacity(bytes.len()), true);
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().copied().map(char::from));
+        is_utf_8 &= chunk.invalid().is_empty();
+    }
+    (text, is_utf_8)
 }
 
 /// Lines ended by CRLF, LF or a lone CR, numbered from 1, without blanks, tabs and NUL at both ends.
@@ -262,6 +272,16 @@ mod tests {
         {
             assert_eq!(to_text(bytes), text, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn one_octet_that_is_not_utf_8_does_not_spoil_the_rest() {
+        // A name that was cut within a character, and a label of an older unit.
+        let (document, notes) = parse("s=Bühne\ni=2 channels: Höhe\n".as_bytes());
+        assert_eq!(notes, []);
+        let (cut, notes) = parse(b"s=B\xc3\xbchne\ni=2 channels: H\xf6he\n");
+        assert_eq!((cut, &*notes), (document, &[Finding::NotUtf8][..]));
+        assert_eq!(parse(b"s=B\xc3\xbchne \xc3\n").0.emit(), "s=Bühne Ã\r\n");
     }
 
     #[test]

@@ -54,7 +54,7 @@ findings! {
     /// A line above 2 KiB.
     LongLine => "line is longer than 2048 octets and was skipped",
     /// Neither UTF-8 nor marked as anything else.
-    NotUtf8 => "text is not UTF-8, read as Latin-1",
+    NotUtf8 => "not all of the text is UTF-8, the rest is read as Latin-1",
     /// Not of the form `letter=value`.
     NotALine => "not an SDP line (letter=value), skipped",
     /// A line that every description must have is missing.

@@ -157,6 +157,28 @@ fn deletions_by_whole_description_and_by_silence_are_honoured() {
 }
 
 #[test]
+fn an_origin_is_the_same_whatever_octets_stand_in_other_lines() {
+    let mut listener = SapListener::new();
+    let origin = "o=Bühne 5000 1 IN IP4 192.0.2.10\r\n";
+    let text = sdp(5000, 1, 1).replace("o=- 5000 1 IN IP4 192.0.2.10\r\n", origin);
+    let mut payload = text.into_bytes();
+    let at = payload.windows(3).position(|octets| octets == b"Sta").expect("in its name");
+    payload[at + 2] = 0xe4; // ä as Latin-1 has it
+    let announced = SapPacket {
+        delete: false,
+        is_version_0: false,
+        hash: 0,
+        origin: SENDER,
+        payload: payload.as_slice().into(),
+    };
+    listener.handle_datagram(secs(0), SENDER, &announced.emit()).expect("new");
+    let [SapEvent::Found(id)] = *events(&mut listener) else { panic!() };
+    assert_eq!(listener.stream(id).expect("known").stream.name, "Stäge 5000");
+    listener.handle_datagram(secs(1), SENDER, &deleted(origin, 0)).expect("known by its origin");
+    assert_eq!(events(&mut listener), [SapEvent::Gone(id, Gone::Deleted)]);
+}
+
+#[test]
 fn what_is_in_use_outlives_deletion_and_silence() {
     let mut listener = SapListener::new();
     let text = sdp(5000, 1, 1);

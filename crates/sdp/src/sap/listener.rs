@@ -12,7 +12,7 @@ use super::{
     limits::{Bucket, NEW_ENTRIES, Sources},
     session::{Passed, Reading, Session},
 };
-use crate::{Origin, Reason, read};
+use crate::{Origin, Reason, document::decode_mixed, read};
 
 /// Learns which streams are announced on the network (SAP, RFC 2974). Owns no socket and no clock.
 ///
@@ -305,11 +305,7 @@ impl SapListener {
 pub(super) fn find_origin(text: &[u8]) -> Origin {
     let mut lines = text.split(|&octet| octet == b'\n' || octet == b'\r').map(<[u8]>::trim_ascii);
     let value = lines.find_map(|line| line.strip_prefix(b"o")?.trim_ascii_start().strip_prefix(b"="));
-    let decode = |value: &[u8]| match core::str::from_utf8(value) {
-        Ok(text) => Origin::parse(text),
-        Err(_) => Origin::parse(&value.iter().copied().map(char::from).collect::<String>()),
-    };
-    value.and_then(decode).unwrap_or_default()
+    value.and_then(|value| Origin::parse(&decode_mixed(value).0)).unwrap_or_default()
 }
 
 fn is_own(own: &BTreeSet<(IpAddr, String)>, origin: &Origin) -> bool {
