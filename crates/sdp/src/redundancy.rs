@@ -49,16 +49,24 @@ pub(crate) fn groups<'a>(
             duplications.push(names);
         }
     }
+    let unnamed = groups_unnamed(document, &duplications).then_some(0);
     let mut groups: Vec<(Option<usize>, Vec<Member<'a>>)> = Vec::new();
     for member in members {
         let duplication =
-            duplications.iter().position(|names| names.iter().any(|name| member.is_named(name)));
+            duplications.iter().position(|names| names.iter().any(|name| member.is_named(name))).or(unnamed);
         match groups.iter_mut().find(|(known, _)| known.is_some() && *known == duplication) {
             Some((_, legs)) => legs.push(member),
             None => groups.push((duplication, vec![member])),
         }
     }
     groups.into_iter().map(|(_, legs)| legs).collect()
+}
+
+/// Whether the one group names as many sections as there are, and none of them says its name: all of them are meant.
+fn groups_unnamed(document: &Document, duplications: &[Vec<&str>]) -> bool {
+    let is_named = |section: &Section| section.attributes("mid").next().is_some();
+    matches!(duplications, [names] if names.len() == document.media.len())
+        && !document.media.iter().any(is_named)
 }
 
 /// The section that a leg takes attributes from which it lacks: the first audio section of its `group:DUP`, also when
