@@ -47,6 +47,10 @@ pub struct Leader {
     pub utc_offset: Option<i16>,
     /// Whether its time is the PTP timescale.
     pub ptp_timescale: bool,
+    /// Whether the last minute of this UTC day has 61 seconds.
+    pub leap61: bool,
+    /// Whether it has 59.
+    pub leap59: bool,
     /// Whether its time is traceable to a primary reference.
     pub time_traceable: bool,
     /// Whether its frequency is traceable to a primary reference.

@@ -64,6 +64,10 @@ struct Bench {
     /// What a transparent clock adds and declares, in both directions.
     residence: i64,
     constants: PortConfig,
+    /// What the leader says of itself.
+    announce: Message<'static>,
+    /// What the engine sent as a leader.
+    led: Vec<Vec<u8>>,
 }
 
 impl Bench {
@@ -77,6 +81,8 @@ impl Bench {
             delay: 5_000,
             residence: 0,
             constants: PortConfig::default(),
+            announce: announce(),
+            led: Vec::new(),
         }
     }
 
@@ -92,7 +98,7 @@ impl Bench {
     fn beat(&mut self) {
         self.sequence += 1;
         if self.sequence % 8 == 1 {
-            self.general(&announce());
+            self.general(&self.announce.clone());
         }
         // The residence time changes from message to message; its correction tells.
         let residence = self.residence * i64::from(self.sequence % 5);
@@ -118,7 +124,11 @@ impl Bench {
     fn answer(&mut self) {
         while let Some(transmit) = self.engine.poll_transmit() {
             let request = Message::parse(&transmit.bytes).expect("we send what we can read");
-            assert!(matches!(request.body, Body::DelayReq { .. }) && transmit.event, "{transmit:?}");
+            if !matches!(request.body, Body::DelayReq { .. }) {
+                self.led.push(transmit.bytes.to_vec());
+                continue;
+            }
+            assert!(transmit.event, "{transmit:?}");
             let residence = self.residence * i64::from(request.header.sequence % 3);
             let receipt = stamp(EPOCH + self.now + self.delay + residence);
             let requester = request.header.source;
@@ -166,6 +176,7 @@ fn a_perfect_leader_is_followed_to_the_nanosecond() {
     let leader = status.leader.expect("followed");
     assert_eq!((leader.parent, leader.time_source, leader.quality.class), (LEADER, 0x20, 6));
     assert_eq!(bench.engine.line().expect("a line").leader, LEADER.clock);
+    assert!(bench.led.is_empty(), "a follower only asks");
     let zero = Counters {
         announces: status.counters.announces,
         syncs: status.counters.syncs,
@@ -450,6 +461,60 @@ fn a_leader_that_gives_way_follows_without_a_step_when_the_times_agree() {
     let bench = bench.locked();
     assert_eq!(bench.engine.line().expect("follows").generation, generation);
     assert!(bench.error().abs() < 10, "{} ns", bench.error());
+}
+
+/// The last Announce among `sent`.
+fn last_announce(sent: &[Vec<u8>]) -> (Flags, Announce) {
+    let announces = sent.iter().rev().filter_map(|octets| match Message::parse(octets) {
+        Ok(Message { header, body: Body::Announce(announce), .. }) => Some((header.flags, announce)),
+        _ => None,
+    });
+    announces.into_iter().next().expect("an Announce")
+}
+
+#[test]
+fn who_leads_after_another_goes_on_with_its_time_and_says_of_which_timescale_it_is() {
+    let tai = Flags::PTP_TIMESCALE.with(Flags::UTC_OFFSET_VALID, true);
+    for (theirs, own_is_tai) in [(Flags::default(), true), (tai, false)] {
+        let time = TaiTime::from_nanos(if own_is_tai { EPOCH + SECOND } else { 5 * SECOND });
+        let utc_offset = own_is_tai.then_some(36);
+        let own_time = OwnTime { base: 0, time, ptp_timescale: own_is_tai, utc_offset };
+        let config = Config { lead: Lead::Always, own_time, log_announce: 0, ..follower() };
+        let announce = with(announce(), |header| header.flags = theirs);
+        let mut bench = Bench { announce, ..Bench::new(config) }.locked();
+        let line = bench.engine.line().expect("locked");
+        while bench.engine.port_state(0) != PortState::Master {
+            bench.now = bench.engine.poll_timeout().expect("the leader is given up");
+            bench.engine.handle_timeout(bench.now);
+            bench.answer();
+        }
+        let (flags, said) = last_announce(&bench.led);
+        let leading = bench.engine.line().expect("leads");
+        assert_eq!((leading.state, leading.generation), (ClockState::Leader, line.generation), "no step");
+        assert_eq!(flags, theirs);
+        assert_eq!(said.utc_offset, if theirs == tai { 37 } else { 0 });
+        // Where it has to begin anew, it does so with its own time.
+        bench.engine.handle_resume(bench.now, OwnTime { base: bench.now, ..own_time });
+        bench.now += SECOND;
+        bench.engine.handle_timeout(bench.now);
+        bench.answer();
+        let own = if own_is_tai { tai } else { Flags::default() };
+        assert_eq!(last_announce(&bench.led).0, own);
+    }
+}
+
+#[test]
+fn a_boundary_clock_passes_on_what_its_leader_says_of_utc() {
+    for flags in [Flags(0x3d), Flags(0x3e), Flags(0x08)] {
+        let config = Config { lead: Lead::Always, log_announce: 0, ..follower() };
+        let announce = with(announce(), |header| header.flags = flags);
+        let mut bench = Bench { announce, ..Bench::new(config) };
+        bench.engine.enable_port(0, 1, PortConfig::default());
+        let bench = bench.locked();
+        assert_eq!(bench.engine.port_state(1), PortState::Master);
+        let (passed_on, said) = last_announce(&bench.led);
+        assert_eq!((passed_on, said.utc_offset, said.steps_removed), (flags, 37, 1));
+    }
 }
 
 #[test]

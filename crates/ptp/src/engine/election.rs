@@ -178,7 +178,9 @@ impl<const PORTS: usize> Engine<PORTS> {
         if leading && state != ClockState::Leader {
             self.last_parent = None;
             let own = self.config.own_time;
-            self.estimator.lead(now, own.base, own.time);
+            if !self.estimator.lead(now, own.base, own.time) {
+                self.heritage = None;
+            }
         } else if !leading && self.follower.is_none() && (followed.is_some() || state == ClockState::Leader) {
             self.estimator.lose(now);
         }
@@ -207,6 +209,8 @@ const fn describe(port: u16, record: &Record) -> Leader {
         steps_removed: said.steps_removed,
         utc_offset: if said.flags.has(Flags::UTC_OFFSET_VALID) { Some(said.utc_offset) } else { None },
         ptp_timescale: said.flags.has(Flags::PTP_TIMESCALE),
+        leap61: said.flags.has(Flags::LEAP61),
+        leap59: said.flags.has(Flags::LEAP59),
         time_traceable: said.flags.has(Flags::TIME_TRACEABLE),
         frequency_traceable: said.flags.has(Flags::FREQUENCY_TRACEABLE),
         time_source: said.time_source,

@@ -1,6 +1,6 @@
 //! The one port that follows: Syncs and delay exchanges become samples of the estimator.
 
-use super::{Engine, Intent, Token};
+use super::{Engine, Intent, Timescale, Token};
 use crate::estimator::Refusal;
 use crate::exchange::{Arrival, Departure, Pairs, Requests};
 use crate::foreign::{Cadence, interval_of};
@@ -182,8 +182,12 @@ impl<const PORTS: usize> Engine<PORTS> {
 
     /// UNCALIBRATED until the estimator tracks the leader.
     pub(super) fn calibrate(&mut self) {
-        let Some(port) = self.follower.as_ref().map(|follower| follower.leader.port) else { return };
+        let Some(leader) = self.follower.as_ref().map(|follower| follower.leader) else { return };
+        let port = leader.port;
         let acquired = matches!(self.estimator.state(), ClockState::Tracking | ClockState::Locked);
+        if acquired {
+            self.heritage = Some(Timescale::of(&leader));
+        }
         let state = self.port_state(port);
         match (state, acquired) {
             (PortState::Uncalibrated, true) => self.set_state(port, PortState::Slave),

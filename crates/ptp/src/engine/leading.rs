@@ -5,15 +5,18 @@ use core::net::IpAddr;
 use wireloom_units::TaiTime;
 
 use super::{Engine, Packet, Token, Transmit};
+use crate::config::OwnTime;
 use crate::foreign::interval_of;
 use crate::line::ClockState;
-use crate::status::PortState;
+use crate::status::{Leader, PortState};
 use crate::v2::{
     Announce, Body, Correction, Flags, Header, LOG_INTERVAL_UNUSED, Message, PortIdentity, Timestamp, Tlvs,
 };
 
 /// timeSource of a clock that nobody sets.
 const INTERNAL_OSCILLATOR: u8 = 0xa0;
+/// Seconds since 2017, said without the flag that it is valid.
+const TAI_AHEAD_OF_UTC: i16 = 37;
 
 /// A message that waits to be written: small, so that many can wait.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +36,30 @@ pub(super) struct Answer {
     receipt: TaiTime,
     correction: Correction,
     to: Option<IpAddr>,
+}
+
+/// What a leader says of its time besides its quality.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Timescale {
+    is_ptp: bool,
+    utc_offset: Option<i16>,
+}
+
+impl Timescale {
+    pub(super) const fn of(leader: &Leader) -> Self {
+        Self { is_ptp: leader.ptp_timescale, utc_offset: leader.utc_offset }
+    }
+
+    fn flags(self) -> Flags {
+        Flags::default()
+            .with(Flags::UTC_OFFSET_VALID, self.utc_offset.is_some())
+            .with(Flags::PTP_TIMESCALE, self.is_ptp)
+    }
+
+    /// currentUtcOffset, which has a value also where none is valid (IEEE 1588-2008 §8.2.4.2).
+    fn announced_utc_offset(self) -> i16 {
+        self.utc_offset.unwrap_or(if self.is_ptp { TAI_AHEAD_OF_UTC } else { 0 })
+    }
 }
 
 impl<const PORTS: usize> Engine<PORTS> {
@@ -169,7 +196,7 @@ impl<const PORTS: usize> Engine<PORTS> {
         match self.follower.as_ref().map(|follower| &follower.leader) {
             Some(leader) => Announce {
                 origin,
-                utc_offset: leader.utc_offset.unwrap_or(0),
+                utc_offset: self.timescale().announced_utc_offset(),
                 reserved,
                 priority1: leader.priority1,
                 quality: leader.quality,
@@ -180,7 +207,7 @@ impl<const PORTS: usize> Engine<PORTS> {
             },
             None => Announce {
                 origin,
-                utc_offset: self.config.own_time.utc_offset.unwrap_or(0),
+                utc_offset: self.timescale().announced_utc_offset(),
                 reserved,
                 priority1: own.priority1,
                 quality: own.quality,
@@ -192,16 +219,22 @@ impl<const PORTS: usize> Engine<PORTS> {
         }
     }
 
+    /// The timescale that is given out: the leader's, that of the last one whose time goes on here, or our own.
+    fn timescale(&self) -> Timescale {
+        let OwnTime { ptp_timescale, utc_offset, .. } = self.config.own_time;
+        let leader = self.follower.as_ref().map(|follower| Timescale::of(&follower.leader));
+        leader.or(self.heritage).unwrap_or(Timescale { is_ptp: ptp_timescale, utc_offset })
+    }
+
     fn announce_flags(&self) -> Flags {
+        let flags = self.timescale().flags();
         match self.follower.as_ref().map(|follower| &follower.leader) {
-            Some(leader) => Flags::default()
-                .with(Flags::UTC_OFFSET_VALID, leader.utc_offset.is_some())
-                .with(Flags::PTP_TIMESCALE, leader.ptp_timescale)
+            Some(leader) => flags
+                .with(Flags::LEAP61, leader.leap61)
+                .with(Flags::LEAP59, leader.leap59)
                 .with(Flags::TIME_TRACEABLE, leader.time_traceable)
                 .with(Flags::FREQUENCY_TRACEABLE, leader.frequency_traceable),
-            None => Flags::default()
-                .with(Flags::UTC_OFFSET_VALID, self.config.own_time.utc_offset.is_some())
-                .with(Flags::PTP_TIMESCALE, self.config.own_time.ptp_timescale),
+            None => flags,
         }
     }
 }

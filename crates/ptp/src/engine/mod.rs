@@ -19,7 +19,7 @@ use crate::random::Random;
 use crate::status::{Counters, Event, PortState, Status};
 use crate::v2::PortIdentity;
 use follower::Follower;
-use leading::Intent;
+use leading::{Intent, Timescale};
 use port::Port;
 use queue::Queue;
 pub use transmit::{MAX_PACKET, Packet, Token, Transmit};
@@ -56,6 +56,8 @@ pub struct Engine<const PORTS: usize = 8> {
     /// Port and parent that the estimator's model belongs to.
     last_parent: Option<(u16, PortIdentity)>,
     grandmaster: ClockIdentity,
+    /// The timescale of the last leader's time, which this clock goes on with when it leads after it.
+    heritage: Option<Timescale>,
     /// Where somebody else leads.
     elsewhere: Option<u8>,
     known_delays: [Option<(ClockIdentity, u32)>; KNOWN_DELAYS],
@@ -83,6 +85,7 @@ impl<const PORTS: usize> Engine<PORTS> {
             follower: None,
             last_parent: None,
             grandmaster: ClockIdentity::default(),
+            heritage: None,
             elsewhere: None,
             known_delays: [None; KNOWN_DELAYS],
             estimator: Estimator::new(settings),
@@ -145,6 +148,9 @@ impl<const PORTS: usize> Engine<PORTS> {
     pub fn handle_resume(&mut self, now: i64, own_time: OwnTime) {
         self.config.own_time = own_time;
         self.estimator.resume(now, own_time.base, own_time.time);
+        if self.estimator.state() == ClockState::Leader {
+            self.heritage = None;
+        }
         self.work(now);
     }
 

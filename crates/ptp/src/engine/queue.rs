@@ -1,9 +1,9 @@
-/// A queue of at most `N`; what finds it full is lost and counted by the caller.
+/// A queue of at most `N`, below 128; what finds it full is lost and counted by the caller.
 #[derive(Debug, Clone)]
 pub(super) struct Queue<T, const N: usize> {
     places: [Option<T>; N],
-    first: usize,
-    length: usize,
+    first: u8,
+    length: u8,
 }
 
 impl<T: Copy, const N: usize> Queue<T, N> {
@@ -13,10 +13,10 @@ impl<T: Copy, const N: usize> Queue<T, N> {
 
     /// Appends `item`; says whether there was room.
     pub(super) fn push(&mut self, item: T) -> bool {
-        if self.length == N {
+        if usize::from(self.length) == N {
             return false;
         }
-        if let Some(place) = self.places.get_mut((self.first + self.length) % N) {
+        if let Some(place) = self.places.get_mut((usize::from(self.first) + usize::from(self.length)) % N) {
             *place = Some(item);
             self.length += 1;
         }
@@ -24,8 +24,8 @@ impl<T: Copy, const N: usize> Queue<T, N> {
     }
 
     pub(super) fn pop(&mut self) -> Option<T> {
-        let item = self.places.get_mut(self.first)?.take()?;
-        self.first = (self.first + 1) % N;
+        let item = self.places.get_mut(usize::from(self.first))?.take()?;
+        self.first = (self.first + 1) % N as u8;
         self.length -= 1;
         Some(item)
     }

@@ -149,17 +149,20 @@ impl Estimator {
         self.publish(now);
     }
 
-    /// Leads from `now` on: continues the mapping, or begins one that reads `time` at base time `base`.
-    pub fn lead(&mut self, now: i64, base: i64, time: TaiTime) {
+    /// Leads from `now` on: continues the mapping, or begins one that reads `time` at base time `base`. Says whether it
+    /// continues.
+    pub fn lead(&mut self, now: i64, base: i64, time: TaiTime) -> bool {
         (self.progress, self.candidate, self.model) = (Progress::Idle, None, None);
         (self.window_end, self.locked_since) = (None, None);
         self.state = ClockState::Leader;
+        let continues = self.output.is_some() && !self.must_step;
         match &mut self.output {
-            Some(output) if !self.must_step => output.steer(now, 0.0, self.frequency, SLEW, 0.0),
+            Some(output) if continues => output.steer(now, 0.0, self.frequency, SLEW, 0.0),
             before => *before = Some(Output::step(*before, base, time, 0.0)),
         }
         self.must_step = false;
         self.error_bound_ns = 0;
+        continues
     }
 
     /// Takes note that base B stood still: no instant before `now` can be compared with one after it.
@@ -170,7 +173,7 @@ impl Estimator {
         (self.model, self.last_sync) = (None, None);
         self.error_bound_ns = u64::MAX;
         match self.progress {
-            _ if self.state == ClockState::Leader => self.lead(now, base, time),
+            _ if self.state == ClockState::Leader => _ = self.lead(now, base, time),
             Progress::Idle => self.lose(now),
             _ => self.acquire(now),
         }
