@@ -201,3 +201,24 @@ fn a_known_path_delay_is_used_until_the_leader_answers() {
     assert!(pair.error().abs() < 2_000, "{} ns", pair.error());
     assert_ne!(identity(9), grandmaster);
 }
+
+#[test]
+fn a_leader_that_jumps_while_it_is_acquired_teaches_no_frequency() {
+    // A grandmaster finds its reference just after it was switched on: GPS, NTP, or another grandmaster.
+    for jump in [-EPOCH + 5_000_000_000, 60_000_000_000, -60_000_000_000, 3_000_000, -3_000_000] {
+        for tenth in 0..40 {
+            let what = format!("jump of {jump} ns after {} ms", 100 * tenth);
+            let mut pair = Pair::new(3);
+            pair.world.run_for(ms(100 * tenth));
+            pair.world.clock(pair.leader).jump(jump);
+            for _ in 0..200 {
+                pair.world.run_for(ms(100));
+                let rate = pair.world.engine(pair.follower).line().map_or(0, |line| line.rate / 1_100);
+                assert!(rate.abs() < 200_000, "{what}: the line runs {rate} ppb off");
+            }
+            assert_eq!(pair.state(), ClockState::Locked, "{what}");
+            assert!(pair.error().abs() < 2_000, "{what}: {} ns", pair.error());
+            assert!(pair.generation() <= 2, "{what}: generation {}", pair.generation());
+        }
+    }
+}

@@ -15,6 +15,8 @@ const WINDOWS: u8 = 3;
 const JUMP_WINDOWS: u8 = 4;
 /// No crystal is further off than this, in parts per billion.
 const MOST_PPB: f64 = 500_000.0;
+/// Jumps of a leader that is being acquired after which its windows are taken as they are.
+const MOST_JUMPS: u8 = 8;
 
 impl Estimator {
     /// Begins to measure a leader against a candidate of its own.
@@ -60,6 +62,14 @@ impl Estimator {
         // What came before the path delay was known is off by as much as it is.
         let measured = if has_delay == delayed { measured + 1 } else { 1 };
         let mut innovation = -measurement.error;
+        let drift = MOST_PPB * self.shortest_window as f64 * 1e-9;
+        if measured > 1 && innovation.abs() > STEP + drift && self.jumps < MOST_JUMPS {
+            // It found its reference, or a new one: what was measured before is of another time.
+            let jumps = self.jumps + 1;
+            self.acquire(now);
+            self.jumps = jumps;
+            return;
+        }
         if measured == 1 {
             // The guess may be far off, by a phase and not by a frequency: take it as measured.
             model.belief.forget();
@@ -67,6 +77,7 @@ impl Estimator {
         }
         let noise = self.noise.variance(None, measurement.spread);
         model.belief.update(innovation, seconds_between(measurement.at, now), noise);
+        model.belief.frequency = model.belief.frequency.clamp(-MOST_PPB, MOST_PPB);
         self.last_error = measurement.error;
         self.progress = Progress::Acquiring { measured, delayed: has_delay };
         if measured >= WINDOWS {
@@ -80,6 +91,7 @@ impl Estimator {
         self.frequency = model.belief.frequency;
         self.model = Some(model);
         self.progress = Progress::Following;
+        self.jumps = 0;
         self.state = ClockState::Tracking;
         self.last_good = now;
         self.counts.used += 1;
