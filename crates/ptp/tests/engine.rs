@@ -4,7 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use wireloom_ptp::estimator::Estimator;
 use wireloom_ptp::v2::{
-    Announce, Body, ClockQuality, Correction, Flags, Header, Management, Message, Timestamp, Tlvs,
+    Announce, Body, ClockQuality, Correction, Flags, Header, Management, Message, MessageType, Timestamp,
+    Tlvs,
 };
 use wireloom_ptp::{
     ClockState, Config, Counters, Engine, Event, Lead, OwnTime, PortConfig, PortIdentity, PortState,
@@ -434,6 +435,37 @@ fn a_leader_answers_each_request_to_whom_it_came_from() {
     (0..1_000).for_each(|_| bench.event(&request, bench.now));
     assert_eq!(std::iter::from_fn(|| bench.engine.poll_transmit()).count(), 8);
     assert_eq!(bench.engine.status(0).counters.queue_full, 1_000 - 8);
+}
+
+#[test]
+fn eight_ports_that_begin_to_lead_at_once_are_all_heard() {
+    let config = Config { lead: Lead::Always, log_announce: 0, ..follower() };
+    let mut engine: Engine<8> = Engine::new(config, 1);
+    (0..8).for_each(|port| engine.enable_port(0, port, PortConfig::default()));
+    // Eight interfaces of one network: when its leader falls silent, all begin to lead together.
+    for now in [1, SECOND] {
+        (0..8).for_each(|port| engine.handle_general(now, port, &octets(&announce()), FROM));
+    }
+    let mut heard = [[0_u32; 2]; 8];
+    let (mut now, mut held_up) = (SECOND, false);
+    while now < 30 * SECOND {
+        now = engine.poll_timeout().expect("there is something to do");
+        if now > 15 * SECOND && !core::mem::replace(&mut held_up, true) {
+            now += 2 * SECOND;
+        }
+        engine.handle_timeout(now);
+        while let Some(transmit) = engine.poll_transmit() {
+            let kind = Message::parse(&transmit.bytes).expect("we send what we can read").body.kind();
+            if now > 20 * SECOND {
+                heard[usize::from(transmit.port)][usize::from(transmit.event)] += 1;
+            }
+            assert!(transmit.event || kind == MessageType::Announce);
+        }
+    }
+    for (port, [announces, syncs]) in heard.into_iter().enumerate() {
+        assert!((9..=11).contains(&announces), "port {port}: {announces} Announces in 10 s");
+        assert!((78..=82).contains(&syncs), "port {port}: {syncs} Syncs in 10 s");
+    }
 }
 
 #[test]

@@ -139,10 +139,13 @@ impl<const PORTS: usize> Engine<PORTS> {
             }
             _ => now,
         };
+        // Ports that begin together take turns: what all would send at once does not fit into the queue.
+        let turn = interval_of(self.config.log_sync) / PORTS.max(1) as i64 * i64::from(number);
         if let Some(port) = self.ports.get_mut(usize::from(number)) {
             port.wait_until = wait;
             if wanted == PortState::Master {
-                (port.next_announce, port.next_sync) = (now, now);
+                let first = now.saturating_add(turn);
+                (port.next_announce, port.next_sync) = (first, first);
             }
         }
         self.set_state(number, wanted);

@@ -239,8 +239,9 @@ impl<const PORTS: usize> Engine<PORTS> {
     }
 }
 
-/// The next beat after `due`, in rhythm unless it was slept through.
+/// The next beat after `due` and `now`, in rhythm also where some were slept through: ports keep their turns.
 const fn next(due: i64, interval: i64, now: i64) -> i64 {
-    let in_rhythm = due.saturating_add(interval);
-    if in_rhythm > now { in_rhythm } else { now.saturating_add(interval) }
+    let slept = now.saturating_sub(due);
+    let beats = if slept > 0 { slept / interval } else { 0 };
+    due.saturating_add(interval.saturating_mul(beats + 1))
 }
