@@ -192,8 +192,9 @@ fn a_known_path_delay_is_used_until_the_leader_answers() {
     link.answers = wireloom_sim::Answers::Never;
     let grandmaster = world.leader(leader).identity.clock;
     world.with_engine(follower, |engine, _| {
-        engine.handle_known_delay(ClockIdentity([7; 8]), 1);
         engine.handle_known_delay(grandmaster, 500_000);
+        // Another one, whose delay changed again and again.
+        (1..=4).for_each(|delay| engine.handle_known_delay(ClockIdentity([7; 8]), delay));
     });
     let segment = world.wire(&[leader, follower], link);
     let mut pair = Pair { world, leader, follower, segment };

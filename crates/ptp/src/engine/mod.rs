@@ -156,9 +156,14 @@ impl<const PORTS: usize> Engine<PORTS> {
 
     /// Takes the path delay last known for the leader `grandmaster`, used until its first Delay_Resp.
     ///
-    /// The four latest are kept.
+    /// Those of the four latest leaders are kept.
     pub fn handle_known_delay(&mut self, grandmaster: ClockIdentity, path_delay_ns: u32) {
-        self.known_delays.rotate_right(1);
+        let known =
+            |place: &Option<(ClockIdentity, u32)>| place.is_some_and(|(other, _)| other == grandmaster);
+        let oldest = self.known_delays.iter().position(known).unwrap_or(KNOWN_DELAYS - 1);
+        if let Some(newer) = self.known_delays.get_mut(..=oldest) {
+            newer.rotate_right(1);
+        }
         self.known_delays[0] = Some((grandmaster, path_delay_ns));
     }
 
