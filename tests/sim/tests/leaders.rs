@@ -206,7 +206,7 @@ fn a_known_path_delay_is_used_until_the_leader_answers() {
 #[test]
 fn a_leader_that_jumps_while_it_is_acquired_teaches_no_frequency() {
     // A grandmaster finds its reference just after it was switched on: GPS, NTP, or another grandmaster.
-    for jump in [-EPOCH + 5_000_000_000, 60_000_000_000, -60_000_000_000, 3_000_000, -3_000_000] {
+    for jump in [-EPOCH + 5_000_000_000, 60_000_000_000, -60_000_000_000, 3_000_000, -3_000_000, -700_000] {
         for tenth in 0..40 {
             let what = format!("jump of {jump} ns after {} ms", 100 * tenth);
             let mut pair = Pair::new(3);
@@ -218,7 +218,8 @@ fn a_leader_that_jumps_while_it_is_acquired_teaches_no_frequency() {
                 assert!(rate.abs() < 200_000, "{what}: the line runs {rate} ppb off");
             }
             assert_eq!(pair.state(), ClockState::Locked, "{what}");
-            assert!(pair.error().abs() < 2_000, "{what}: {} ns", pair.error());
+            // What is below a millisecond is still being slewed away.
+            assert!(pair.error().abs() < 2_000 || jump.abs() < 1_000_000, "{what}: {} ns", pair.error());
             assert!(pair.generation() <= 2, "{what}: generation {}", pair.generation());
         }
     }

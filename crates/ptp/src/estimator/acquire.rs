@@ -15,8 +15,12 @@ const WINDOWS: u8 = 3;
 const JUMP_WINDOWS: u8 = 4;
 /// No crystal is further off than this, in parts per billion.
 const MOST_PPB: f64 = 500_000.0;
+/// Errors beyond what drift and queueing explain are jumps (ns).
+const SURPRISE: f64 = 50_000.0;
+/// The most that a window's own spread may excuse, for a jump spreads it, too (ns).
+const MOST_QUEUEING: f64 = 200_000.0;
 /// Jumps of a leader that is being acquired after which its windows are taken as they are.
-const MOST_JUMPS: u8 = 8;
+const MOST_JUMPS: u8 = 4;
 
 impl Estimator {
     /// Begins to measure a leader against a candidate of its own.
@@ -62,8 +66,14 @@ impl Estimator {
         // What came before the path delay was known is off by as much as it is.
         let measured = if has_delay == delayed { measured + 1 } else { 1 };
         let mut innovation = -measurement.error;
-        let drift = MOST_PPB * self.shortest_window as f64 * 1e-9;
-        if measured > 1 && innovation.abs() > STEP + drift && self.jumps < MOST_JUMPS {
+        let expected = match measured {
+            1 => f64::INFINITY,
+            2 => MOST_PPB * self.shortest_window as f64 * 1e-9,
+            _ => 0.0, // the frequency is known by now
+        };
+        let queueing = (8.0 * measurement.spread).min(MOST_QUEUEING);
+        let jumped = innovation.abs() > expected + SURPRISE + queueing;
+        if jumped && self.jumps < MOST_JUMPS {
             // It found its reference, or a new one: what was measured before is of another time.
             let jumps = self.jumps + 1;
             self.acquire(now);
