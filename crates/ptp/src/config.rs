@@ -11,7 +11,8 @@ pub enum Lead {
     /// venue.
     #[default]
     Never,
-    /// Leads only when nobody else does: priority1 250, class 248.
+    /// Leads only when nobody else does: priority1 250, class 248. Where somebody else leads it is no boundary clock of
+    /// a better leader either.
     LastResort,
     /// Takes part in the election with the configured priority1 and quality.
     Always,

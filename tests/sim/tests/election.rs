@@ -145,6 +145,28 @@ fn a_clock_between_two_segments_carries_the_time_over() {
 }
 
 #[test]
+fn a_last_resort_between_two_networks_takes_neither_from_its_leader() {
+    let mut world = World::new(4);
+    let studio = world.add_leader(ScriptedLeader::new(1, common::EPOCH));
+    let venue = world.add_leader(ScriptedLeader::new(2, common::EPOCH));
+    world.leader(studio).priority1 = 100; // better than the venue's
+    let laptop = add(&mut world, 5, Lead::LastResort, 128);
+    world.wire(&[studio, laptop], Link::QUIET);
+    world.wire(&[venue, laptop], Link::QUIET);
+    world.run_for(secs(60));
+    assert_eq!(world.engine(laptop).port_state(0), PortState::Slave);
+    assert_eq!(world.engine(laptop).port_state(1), PortState::Passive);
+    let began_to = |wanted| {
+        let is = |event: &Event| *event == Event::PortStateChanged { port: 1, to: wanted };
+        world.events(laptop).iter().any(|(_, event)| is(event))
+    };
+    assert!(!began_to(PortState::PreMaster) && !began_to(PortState::Master));
+    // Where nobody leads, it does.
+    world.leader(venue).alive = false;
+    run_until(&mut world, secs(10), |world| world.engine(laptop).port_state(1) == PortState::Master);
+}
+
+#[test]
 fn two_ports_on_one_segment_follow_on_one_and_stay_silent_on_the_other() {
     let mut world = World::new(4);
     let grandmaster = world.add_leader(ScriptedLeader::new(1, common::EPOCH));

@@ -88,7 +88,14 @@ impl<const PORTS: usize> Engine<PORTS> {
                 continue;
             };
             let waiting = port.state == PortState::Listening && now < port.wait_until;
-            let decision = decide(&own, self.heard_by(number).as_ref(), best.as_ref(), waiting);
+            let heard = self.heard_by(number);
+            let decision = match decide(&own, heard.as_ref(), best.as_ref(), waiting) {
+                // A last resort brings no network the clock of another one.
+                Decision::BoundaryMaster if heard.is_some() && self.config.lead == Lead::LastResort => {
+                    Decision::Passive2
+                }
+                decision => decision,
+            };
             if decision == Decision::Slave {
                 leader = self.record_of(number).map(|record| describe(number, record));
             }
