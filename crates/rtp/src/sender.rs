@@ -66,6 +66,8 @@ struct Current {
     /// The last packet before a restart, while another leg may lag behind.
     before: Option<Mark>,
     contradictions: u32,
+    /// The last packet was beside its time, and taken.
+    slipped: bool,
     /// Its sequence number stands still, against RFC 3550 §5.1: its timestamps are counted in its place.
     stuck: bool,
 }
@@ -138,6 +140,11 @@ impl Listening {
         if current.before.is_some_and(|before| current.agrees(&before, &mark)) {
             return Judgement::Echo;
         }
+        if current.slips(&mark) {
+            current.slip(mark, mark);
+            current.slipped = true;
+            return Judgement::Begins { again: true };
+        }
         current.suspect = Some((leg, mark));
         current.contradictions = current.contradictions.saturating_add(1);
         let clear = !current.confirmed;
@@ -161,6 +168,7 @@ impl Listening {
             suspect: None,
             before: None,
             contradictions: 0,
+            slipped: false,
             stuck: false,
         });
         Judgement::Begins { again }
@@ -192,11 +200,21 @@ impl Current {
         self.suspect.take_if(|(suspect, _)| *suspect == leg);
         let step = mark.sequence.wrapping_sub(self.last.sequence).cast_signed();
         self.confirmed |= step != 0;
+        self.slipped &= step == 0;
         self.uniform &= mark.frames == self.most;
         self.most = self.most.max(mark.frames);
         if step > 0 {
             self.last = mark;
         }
+    }
+
+    /// Whether `mark` is the very next packet of a count that held so far, less than its length beside its time: the
+    /// sender set its clock. Twice in a row would be another format.
+    fn slips(&self, mark: &Mark) -> bool {
+        let step = mark.sequence.wrapping_sub(self.last.sequence);
+        let beside = i64::from(mark.time.since(self.last.time)) - i64::from(self.last.frames);
+        let held = self.confirmed && self.uniform && !self.slipped && !self.stuck;
+        held && step == 1 && mark.frames == self.most && beside.abs() < i64::from(mark.frames)
     }
 
     /// The count goes on elsewhere: two packets agree about it.

@@ -71,3 +71,43 @@ fn copies_of_one_packet_are_copies() {
     assert_eq!(placed.iter().filter(|placed| **placed == Placement::Duplicate).count(), 4, "{placed:?}");
     assert_eq!(timeline.counters().restarts, 0);
 }
+
+#[test]
+fn a_sender_that_sets_its_clock_by_a_few_samples_loses_no_packet() {
+    for slip in [-7_i64, -1, 1, 7] {
+        let start = 1_000 * 48_000_u64;
+        let mut timeline = timeline();
+        let mut out = [[0.0_f32; FRAMES as usize]];
+        let (mut index, mut wrong) = (start, 0_usize);
+        for count in 0..2_000_u16 {
+            if count % 500 == 250 {
+                index = index.wrapping_add_signed(slip);
+            }
+            timeline.handle_datagram(MediaIndex(index + 60), 0, &packet(7, count, index));
+            index += u64::from(FRAMES);
+            let at = start + u64::from(count) * u64::from(FRAMES) - 480;
+            timeline.read(MediaIndex(at), Samples(FRAMES), &mut out);
+            let heard = out[0].iter().zip(at..).filter(|&(&got, _)| got != 0.0);
+            wrong += heard.filter(|&(&got, at)| got != f32::from(sample(at)) / 32768.0).count();
+        }
+        let counters = timeline.counters();
+        assert_eq!((wrong, counters.packets, counters.restarts), (0, 2_000, 4), "{slip}: {counters:?}");
+        let left_out = 4 * u64::try_from(slip).unwrap_or(0);
+        assert_eq!(counters.gap_frames, left_out, "{slip}: {counters:?}");
+    }
+}
+
+#[test]
+fn a_sender_that_changes_its_format_is_not_taken_for_one_that_sets_its_clock() {
+    let start = 1_000 * 48_000_u64;
+    let mut timeline = timeline();
+    let mut placed = 0;
+    for count in 0..400_u16 {
+        // From the 100th packet on half as many frames, of two channels: the payload is as long as before.
+        let index = start + u64::from(count.min(100)) * 48 + u64::from(count.saturating_sub(100)) * 24;
+        let placement = timeline.handle_datagram(MediaIndex(index + 60), 0, &packet(7, count, index));
+        placed += u32::from(matches!(placement, Placement::Placed | Placement::Restart));
+    }
+    assert!((101..=102).contains(&placed), "{placed} packets were placed");
+    assert!(timeline.stream().format_contradicts);
+}
