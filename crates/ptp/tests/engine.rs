@@ -495,6 +495,31 @@ fn a_leader_that_gives_way_follows_without_a_step_when_the_times_agree() {
     assert!(bench.error().abs() < 10, "{} ns", bench.error());
 }
 
+#[test]
+fn a_boundary_clock_that_follows_another_grandmaster_is_followed_on_and_the_new_one_named() {
+    let mut bench = Bench::new(follower()).locked();
+    while bench.engine.poll_event().is_some() {}
+    let elsewhere = ClockIdentity([4; 8]);
+    let announce = Message {
+        body: match announce().body {
+            Body::Announce(announce) => {
+                Body::Announce(Announce { grandmaster: elsewhere, steps_removed: 1, ..announce })
+            }
+            other => other,
+        },
+        ..announce()
+    };
+    bench.general(&announce);
+    let events: Vec<_> = std::iter::from_fn(|| bench.engine.poll_event()).collect();
+    assert!(events.contains(&Event::LeaderChanged(Some(LEADER))), "{events:?}");
+    let line = bench.engine.line().expect("locked");
+    assert_eq!((line.state, line.generation, line.leader), (ClockState::Locked, 1, elsewhere));
+    bench.general(&announce);
+    let again = std::iter::from_fn(|| bench.engine.poll_event())
+        .any(|event| event == Event::LeaderChanged(Some(LEADER)));
+    assert!(!again, "it is told once");
+}
+
 /// The last Announce among `sent`.
 fn last_announce(sent: &[Vec<u8>]) -> (Flags, Announce) {
     let announces = sent.iter().rev().filter_map(|octets| match Message::parse(octets) {

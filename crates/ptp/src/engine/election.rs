@@ -168,8 +168,11 @@ impl<const PORTS: usize> Engine<PORTS> {
         let followed = self.follower.as_ref().map(|follower| parent(&follower.leader));
         match leader {
             Some(leader) if followed == Some(parent(&leader)) => {
-                if let Some(follower) = &mut self.follower {
-                    follower.leader = leader; // it may describe its grandmaster differently today
+                // It may describe its grandmaster differently today, or have found another one.
+                let before =
+                    self.follower.as_mut().map(|follower| core::mem::replace(&mut follower.leader, leader));
+                if before.is_some_and(|before| before.grandmaster != leader.grandmaster) {
+                    self.tell(Event::LeaderChanged(Some(leader.parent)));
                 }
             }
             Some(leader) => {
