@@ -320,7 +320,7 @@ fn a_sender_that_never_settles_cannot_make_us_talk_for_ever() {
 
 #[test]
 fn answers_of_others_and_to_other_questions_change_nothing() {
-    let mut receiver = Subscription::new(ms(0), wish(50_064));
+    let mut receiver = Subscription::new(ms(0), SubscriptionConfig { stream: 4, ..wish(50_064) });
     let (to, question) = receiver.poll_transmit().expect("asked");
     let question = Message::parse(&question).expect("ours");
     let ack = Message { op: Op::Ack, cookie: 5, ..question };
@@ -335,6 +335,68 @@ fn answers_of_others_and_to_other_questions_change_nothing() {
         receiver.handle_datagram(ms(1), from, &message.emit()).expect("a message");
         assert_eq!((receiver.state(), receiver.poll_transmit()), (SubscriptionState::Asking, None));
     }
+}
+
+/// Asks and answers until the subscription is granted, at `now`; gives the cookie that the sender took.
+fn grant(now: Nanos, receiver: &mut Subscription, cookie: u64) {
+    let (to, asked) = receiver.poll_transmit().expect("asked");
+    let asked = Message::parse(&asked).expect("ours");
+    receiver.handle_datagram(now, to, &Message { op: Op::Challenge, cookie, ..asked }.emit()).expect("ours");
+    let (_, asked) = receiver.poll_transmit().expect("asked with the cookie");
+    let ack = Message { op: Op::Ack, lease_s: 5, ..Message::parse(&asked).expect("ours") };
+    receiver.handle_datagram(now, to, &ack.emit()).expect("ours");
+    assert_eq!(receiver.state(), SubscriptionState::Active);
+}
+
+#[test]
+fn a_refused_cookie_that_is_told_twice_is_refused_once() {
+    let mut receiver = Subscription::new(ms(0), wish(50_064));
+    grant(ms(0), &mut receiver, 5);
+    assert!(matches!(receiver.poll_event(), Some(SubscriptionEvent::Granted { .. })));
+    let due = receiver.poll_timeout().expect("a renewal");
+    receiver.handle_timeout(due);
+    // The answer is late: the renewal leaves twice, and is answered twice.
+    let (to, first) = receiver.poll_transmit().expect("renewed");
+    let due = receiver.poll_timeout().expect("repeated");
+    receiver.handle_timeout(due);
+    receiver.poll_transmit().expect("renewed again");
+    let first = Message::parse(&first).expect("ours");
+    let nak = Message { op: Op::Nak, reason: Reason::BadCookie.to_wire(), cookie: 0, ..first }.emit();
+    receiver.handle_datagram(due, to, &nak).expect("a message");
+    receiver.handle_datagram(due, to, &nak).expect("a message");
+    assert_eq!(receiver.state(), SubscriptionState::Active, "it begins anew, and the flow goes on");
+    grant(due, &mut receiver, 6);
+    receiver.handle_datagram(due, to, &nak).expect("a message");
+    assert_eq!((receiver.state(), receiver.poll_event()), (SubscriptionState::Active, None));
+}
+
+#[test]
+fn who_is_asked_for_the_stream_of_its_port_may_say_its_number() {
+    let mut receiver = Subscription::new(ms(0), wish(50_064));
+    let (to, asked) = receiver.poll_transmit().expect("asked");
+    let asked = Message { stream: 17, ..Message::parse(&asked).expect("ours") };
+    receiver
+        .handle_datagram(ms(1), to, &Message { op: Op::Challenge, cookie: 5, ..asked }.emit())
+        .expect("ours");
+    let (_, again) = receiver.poll_transmit().expect("asked with the cookie");
+    let again = Message::parse(&again).expect("ours");
+    assert_eq!((again.stream, again.cookie), (0, 5), "the cookie is of this very question");
+    let ack = Message { op: Op::Ack, stream: 17, ..again };
+    receiver.handle_datagram(ms(2), to, &ack.emit()).expect("ours");
+    assert_eq!(receiver.state(), SubscriptionState::Active);
+}
+
+#[test]
+fn an_answer_has_nothing_of_the_question_that_has_no_place_in_it() {
+    let mut sender = sender(&[stream(1, 2)]);
+    let from = host(9, 40_000);
+    let odd = Message { flags: 3, reason: 9, channels: 77, port: 50_064, ..Message::new(Op::Subscribe) };
+    let challenge = sender.handle_datagram(ms(0), PORT, from, &odd.emit()).expect("ours").expect("answered");
+    let cookie = Message::parse(&challenge).expect("ours").cookie;
+    let question = Message { cookie, ..odd }.emit();
+    let ack = sender.handle_datagram(ms(0), PORT, from, &question).expect("ours").expect("granted");
+    let ack = Message::parse(&ack).expect("ours");
+    assert_eq!((ack.op, ack.flags, ack.reason, ack.channels), (Op::Ack, 0, 0, 2));
 }
 
 #[test]

@@ -115,7 +115,8 @@ impl Subscription {
         let message = Message::parse(bytes)?;
         let awaited = from == self.config.sender
             && message.transaction == self.config.transaction
-            && message.stream == self.config.stream
+            // Who is asked for the stream of its port may say which one that is.
+            && (message.stream == self.config.stream || self.config.stream == 0)
             && !self.is_over()
             && self.attempts > 0;
         if !awaited {
@@ -129,6 +130,8 @@ impl Subscription {
             Op::Ack if message.cookie == self.cookie && self.cookie != 0 => self.grant(now, &message),
             Op::Nak => match Reason::from_wire(message.reason) {
                 Reason::BadCookie if self.cookie != 0 => {
+                    // Another question from here on: copies of this answer that are on their way mean nothing to it.
+                    self.config.transaction = self.config.transaction.wrapping_add(1);
                     self.cookie = 0;
                     self.speak_promptly();
                 }

@@ -311,6 +311,7 @@ impl SubscriptionSender {
             samples_per_packet: u16::try_from(offered.samples_per_packet.0).unwrap_or(u16::MAX),
             channels: u8::try_from(offered.channels.count()).unwrap_or(u8::MAX),
             payload_type: offered.payload_type,
+            reason: 0,
             ..*message
         };
         Some(ack.emit())
