@@ -32,8 +32,9 @@ impl Liveness {
     pub fn handle_announcement(&mut self, now: Nanos) {
         let since = now.since(self.announced);
         // The quick repetitions at the start say nothing of the interval, and neither does a return.
-        if since >= SHORTEST && since <= LONGEST {
-            self.interval = Nanos((self.interval.0 / 4 * 3 + since.0 / 4).clamp(SHORTEST.0, LONGEST.0));
+        if since >= SHORTEST && since <= AWAY {
+            let observed = since.min(LONGEST);
+            self.interval = Nanos((self.interval.0 / 4 * 3 + observed.0 / 4).clamp(SHORTEST.0, LONGEST.0));
         }
         (self.announced, self.goodbye, self.deleted) = (now, false, false);
     }
@@ -94,6 +95,8 @@ impl Liveness {
 const NORMAL: Nanos = Nanos::from_secs(30);
 const SHORTEST: Nanos = Nanos::from_secs(5);
 const LONGEST: Nanos = Nanos::from_secs(60);
+/// Who was silent for longer was away.
+const AWAY: Nanos = Nanos(LONGEST.0 / 2 * 7);
 /// Without a packet for so long, audio has stopped.
 const STALLED: Nanos = Nanos::from_secs(1);
 
@@ -130,6 +133,18 @@ mod tests {
         assert_eq!(stream.presence(at(436)), Presence::Offline);
         (1..=100).for_each(|count| stream.handle_announcement(at(500).plus(Nanos::from_millis(count))));
         assert_eq!(stream.presence(at(507)), Presence::Present, "a burst says nothing");
+    }
+
+    #[test]
+    fn a_sender_that_speaks_seldom_is_waited_for_as_long_as_the_longest_interval_asks() {
+        let mut stream = Liveness::new(at(0));
+        (1..=40).for_each(|count| stream.handle_announcement(at(count * 80)));
+        assert_eq!(stream.presence(at(40 * 80 + 79)), Presence::Present, "60 s and a half");
+        assert_eq!(stream.presence(at(40 * 80 + 91)), Presence::Suspect);
+        // Away for an hour, and back: that is no interval.
+        let mut stream = Liveness::new(at(0));
+        stream.handle_announcement(at(3600));
+        assert_eq!(stream.presence(at(3645)), Presence::Suspect);
     }
 
     #[test]
