@@ -55,9 +55,12 @@ pub fn read_device(status: u16, body: &[u8]) -> Result<Device, AnswerError> {
     Ok(device)
 }
 
-/// Reads the answer to `GET /streams`: at most 128, none with a channel count that makes no sense, none twice.
+/// Reads the answer to `GET /streams`: at most 128, none with a channel count that makes no sense, none twice, none that
+/// is not understood.
 pub fn read_streams(status: u16, body: &[u8]) -> Result<Vec<Stream>, AnswerError> {
-    let mut streams: Vec<Stream> = read(status, body)?;
+    let listed: Vec<serde_json::Value> = read(status, body)?;
+    let mut streams: Vec<Stream> =
+        listed.into_iter().filter_map(|stream| serde_json::from_value(stream).ok()).collect();
     streams.retain(|stream| {
         (1..=128).contains(&stream.channels) && !stream.id.is_empty() && stream.id.len() <= MAX_ID
     });
@@ -133,7 +136,7 @@ mod tests {
             )
         };
         let text = format!(
-            "[{},{},{}]",
+            r#"[{{"id":"m/midi/0","name":"Keys","direction":"midi","channels":"all"}},7,{},{},{}]"#,
             stream("m/rx/1", 2, &"n".repeat(500)),
             stream("m/rx/2", 0, "none"),
             stream(&"i".repeat(500), 2, "long")
