@@ -189,6 +189,7 @@ impl Engine {
         self.touch_around(now, id);
         if self.devices.remove(id).is_some() {
             self.receivers.remove(id);
+            self.flying.remove(&Target::Receiver(id.clone())); // an answer would say something of nobody
             self.trouble.retain(|spot, _| spot.device() != id);
             self.links.retain(|pair, _| pair.input.device != *id && pair.output.device != *id);
         }

@@ -210,6 +210,22 @@ fn another_controller_is_not_fought() {
 }
 
 #[test]
+fn nothing_is_kept_of_who_is_forgotten_while_it_is_asked() {
+    let mut engine = studio();
+    engine.handle_device(START, &"player".into(), Device::here(Side::Transmits, 2));
+    let drawn = pair(("player", 0), ("monitor", 0));
+    engine.handle_link(START, &drawn, true);
+    engine.handle_timeout(START);
+    let command = engine.poll_command().expect("the monitor is told to listen to this computer");
+    engine.handle_link(START, &drawn, false);
+    assert!(!engine.is_of_interest(&"monitor".into()));
+    engine.forget_device(START, &"monitor".into());
+    engine.handle_result(START, command.id, vec![Outcome::Failed("it has left".into())]);
+    engine.handle_timeout(START.plus(Nanos::from_secs(60)));
+    assert!(!format!("{engine:?}").contains("monitor"), "{engine:?}");
+}
+
+#[test]
 fn a_dry_run_tells_the_commands_and_changes_nothing() {
     let mut engine = studio();
     run(&mut engine, 1, done);
