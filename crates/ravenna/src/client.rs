@@ -4,8 +4,8 @@ use core::fmt;
 use wireloom_units::Nanos;
 
 use crate::{
-    Location, Message, Reader, RtspError, Start,
-    uri::{SCHEME, by_name},
+    Location, Message, Reader, Resource, RtspError, Start,
+    uri::{MAX_URL, SCHEME, by_name},
 };
 
 /// One connection to an RTSP server that describes sessions; the connection stays open, because changes come over it.
@@ -40,8 +40,10 @@ pub enum ClientEvent {
         /// As received; of more than 8 KiB the first 8193 octets.
         body: Vec<u8>,
     },
-    /// A changed description, of which session its `o=` line says: the URL is often empty or another one.
+    /// A changed description, of which session its `o=` line says first: the URL is often empty or another one.
     Announced {
+        /// The session that the URL names, where it is one that was asked for.
+        name: Option<String>,
         /// The URL.
         uri: String,
         /// As received; of more than 8 KiB the first 8193 octets.
@@ -93,6 +95,8 @@ impl fmt::Display for Failure {
 struct Asked {
     name: String,
     uri: String,
+    /// What the server calls it in its answers (Content-Base), and so perhaps when it pushes it.
+    base: Option<String>,
     /// When to ask for it next.
     due: Nanos,
     redirections: u8,
@@ -212,7 +216,8 @@ impl RtspClient {
         if let Some(asked) = self.sessions.iter_mut().find(|asked| asked.name == name) {
             asked.due = now;
         } else if self.sessions.len() < MAX_SESSIONS {
-            self.sessions.push(Asked { name: name.to_owned(), uri, due: now, redirections: 0 });
+            let name = name.to_owned();
+            self.sessions.push(Asked { name, uri, base: None, due: now, redirections: 0 });
         } else {
             return false;
         }
@@ -278,7 +283,9 @@ impl RtspClient {
             self.outgoing.push_back(answer.emit());
         }
         if method == "ANNOUNCE" && !message.body.is_empty() {
-            self.push(ClientEvent::Announced { uri, body: message.body });
+            let name =
+                self.sessions.iter().find(|asked| asked.is_called(&uri)).map(|asked| asked.name.clone());
+            self.push(ClientEvent::Announced { name, uri, body: message.body });
         }
     }
 
@@ -304,7 +311,8 @@ impl RtspClient {
         let location = message.header("Location").filter(|_| matches!(status, 301..=303 | 305));
         match (status, location) {
             (200, _) => {
-                self.described(now, at);
+                let base = message.header("Content-Base").filter(|base| base.len() <= MAX_URL);
+                self.described(now, at, base.map(str::to_owned));
                 self.push(ClientEvent::Described { name, body: message.body });
             }
             (_, Some(url)) => self.redirected(now, at, url, status),
@@ -316,11 +324,11 @@ impl RtspClient {
         self.ask_next(now);
     }
 
-    fn described(&mut self, now: Nanos, at: usize) {
+    fn described(&mut self, now: Nanos, at: usize, base: Option<String>) {
         self.put_off(now, at);
         // Content-Base is for what the description refers to (RFC 2326 §12.11): the session keeps its URL.
         if let Some(asked) = self.sessions.get_mut(at) {
-            asked.redirections = 0;
+            (asked.redirections, asked.base) = (0, base);
         }
     }
 
@@ -368,6 +376,19 @@ impl RtspClient {
             (self.failed, self.waiting) = (true, None);
             self.events.push_back(ClientEvent::Failed(failure));
         }
+    }
+}
+
+impl Asked {
+    /// Whether `uri` names the session, by its name or as the server calls it.
+    fn is_called(&self, uri: &str) -> bool {
+        let named = match Resource::from_uri(uri) {
+            None | Some(Resource::Other) => return false,
+            Some(named) => named,
+        };
+        let by_name = matches!(&named, Resource::ByName(name) if name.trim_end_matches('/') == self.name);
+        let urls = [Some(&self.uri), self.base.as_ref()].into_iter().flatten();
+        by_name || urls.into_iter().any(|url| Resource::from_uri(url).as_ref() == Some(&named))
     }
 }
 

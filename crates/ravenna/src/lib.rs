@@ -37,6 +37,7 @@ pub use error::RtspError;
 pub use message::{Message, Start};
 pub use names::{
     DEVICE_TYPE, InstanceName, MAX_INSTANCE, RTSP_TYPE, SESSION_TYPE, WEB_DEVICE_TYPE, instance_of,
+    instance_on_wire,
 };
 pub use reader::Reader;
 pub use reconnect::Reconnect;

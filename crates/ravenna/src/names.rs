@@ -73,6 +73,14 @@ pub fn instance_of(full_name: &str) -> Option<InstanceName> {
     InstanceName::new(&unescape(label)?)
 }
 
+/// The instance in the full name of a service of type [`RTSP_TYPE`] whose first label is as it was on the wire: dots and
+/// backslashes are its own; `None` when it is another type's or no instance name. Case of the type does not matter.
+pub fn instance_on_wire(full_name: &str) -> Option<InstanceName> {
+    let at = full_name.len().checked_sub(RTSP_TYPE.len())?;
+    let (label, kind) = full_name.split_at_checked(at)?;
+    InstanceName::new(label.strip_suffix('.').filter(|_| kind.eq_ignore_ascii_case(RTSP_TYPE))?)
+}
+
 /// Undoes the escapes of one label (RFC 1035 §5.1); `None` when they are broken or it is more than one label.
 fn unescape(label: &str) -> Option<String> {
     let mut octets: Vec<u8> = Vec::with_capacity(label.len());
@@ -116,6 +124,23 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(instance_of(full).as_ref().map(InstanceName::as_str), instance, "{full}");
+        }
+    }
+
+    #[test]
+    fn names_on_the_wire_are_taken_as_they_are() {
+        let long = "x".repeat(64) + "._rtsp._tcp.local.";
+        for (full, instance) in [
+            ("Mixer 2.0._rtsp._tcp.local.", Some("Mixer 2.0")),
+            (r"C:\032 A\B._RTSP._tcp.local.", Some(r"C:\032 A\B")),
+            ("Über..._rtsp._tcp.local.", Some("Über..")),
+            ("a._http._tcp.local.", None),
+            ("._rtsp._tcp.local.", None),
+            ("_rtsp._tcp.local.", None),
+            (&long, None),
+            ("", None),
+        ] {
+            assert_eq!(instance_on_wire(full).as_ref().map(InstanceName::as_str), instance, "{full}");
         }
     }
 

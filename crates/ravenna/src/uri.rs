@@ -99,7 +99,7 @@ pub(crate) fn by_name(authority: &str, name: &str) -> String {
 
 pub(crate) const SCHEME: &str = "rtsp://";
 /// Longer URLs are not followed.
-const MAX_URL: usize = 512;
+pub(crate) const MAX_URL: usize = 512;
 
 #[cfg(test)]
 mod tests {

@@ -112,11 +112,39 @@ fn pushed_descriptions_are_answered_and_handed_on() {
         at(1),
         b"GET_PARAMETER * RTSP/1.0\r\nCSeq: 18\r\n\r\nPLAY * RTSP/1.0\r\nCSeq: 19\r\n\r\n",
     );
-    let announced = |uri: &str| ClientEvent::Announced { uri: uri.to_owned(), body: SDP.to_vec() };
+    let announced =
+        |uri: &str| ClientEvent::Announced { name: None, uri: uri.to_owned(), body: SDP.to_vec() };
     assert_eq!(events(&mut client), [announced(""), announced("x")]);
     let answers: Vec<_> = sent(&mut client).iter().map(|it| (line(it), it.cseq())).collect();
     let expected = [("200", Some(17)), ("200", None), ("200", Some(18)), ("501", Some(19))];
     assert_eq!(answers, expected.map(|(status, cseq)| (status.to_owned(), cseq)));
+}
+
+#[test]
+fn a_push_names_its_session_by_name_or_as_the_server_called_it() {
+    let mut client = RtspClient::new("192.0.2.31:554");
+    client.describe(at(0), "A: 1");
+    client.describe(at(0), "B");
+    let answer =
+        Message::response(200).with("CSeq", 1).with("Content-Base", "rtsp://mixer.local:554/by-id/7/");
+    client.handle_bytes(at(0), &answer.with_body("application/sdp", SDP).emit());
+    client.handle_bytes(at(0), &ok(2));
+    events(&mut client);
+    for (uri, session) in [
+        ("rtsp://192.0.2.31:554/by-name/A%3a%201", Some("A: 1")),
+        ("/by-name/B/", Some("B")),
+        ("rtsp://192.0.2.31/by-id/7", Some("A: 1")),
+        ("rtsp://192.0.2.31:554/by-id/8", None),
+        ("rtsp://192.0.2.31:554/by-name/C", None),
+        ("rtsp://192.0.2.31:554/", None),
+        ("", None),
+    ] {
+        client
+            .handle_bytes(at(1), &Message::request("ANNOUNCE", uri).with_body("application/sdp", SDP).emit());
+        let name = session.map(str::to_owned);
+        let announced = ClientEvent::Announced { name, uri: uri.to_owned(), body: SDP.to_vec() };
+        assert_eq!(events(&mut client), [announced], "{uri}");
+    }
 }
 
 #[test]
@@ -172,7 +200,10 @@ fn a_description_that_is_too_long_concerns_its_own_session_only() {
     );
     let push = Message::request("ANNOUNCE", "x").with("CSeq", 1).with_body("application/sdp", &long);
     client.handle_bytes(at(1), &push.emit());
-    assert_eq!(events(&mut client), [ClientEvent::Announced { uri: "x".to_owned(), body: cut() }]);
+    assert_eq!(
+        events(&mut client),
+        [ClientEvent::Announced { name: None, uri: "x".to_owned(), body: cut() }]
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use wireloom_ravenna::{
     ClientEvent, InstanceName, Location, Output, Reader, Resource, RtspClient, RtspServer, Session,
-    instance_of,
+    instance_of, instance_on_wire,
 };
 use wireloom_units::Nanos;
 
@@ -20,7 +20,8 @@ pub fn messages(bytes: &[u8]) {
     }
     let text = String::from_utf8_lossy(bytes);
     for line in text.lines() {
-        let _ = (Resource::from_uri(line), Location::parse(line), instance_of(line));
+        let _ =
+            (Resource::from_uri(line), Location::parse(line), (instance_of(line), instance_on_wire(line)));
         if let Some(name) = InstanceName::of_session(line, &text) {
             assert!(name.as_str().len() <= 63);
         }
