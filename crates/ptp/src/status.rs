@@ -149,7 +149,7 @@ pub struct Counters {
     pub receipt_not_rising: u64,
     /// Sync sent not later than the previous one.
     pub origin_not_rising: u64,
-    /// Exchanges further than 10 ms from the prediction while LOCKED.
+    /// Exchanges further than 10 ms from the prediction.
     pub outliers: u64,
     /// Exchanges before there was anything to compare them with.
     pub too_early: u64,

@@ -83,6 +83,44 @@ fn an_answer_every_8_s_is_enough() {
 }
 
 #[test]
+fn a_path_of_many_milliseconds_is_a_path() {
+    for delay in [7, 15, 80] {
+        let mut pair = Pair::with(3, Link { delay: ms(delay), ..Link::QUIET });
+        pair.run_until(ClockState::Locked, secs(20));
+        let (locked, worst) = run(&mut pair, 120);
+        assert!(locked == 1.0 && worst < 1_500, "{delay} ms: LOCKED {locked}, {worst} ns");
+        assert_eq!((pair.generation(), pair.status().counters.outliers), (1, 0), "{delay} ms");
+        let found = pair.status().path_delay_ns.expect("answered");
+        assert!((found - delay as f64 * 1e6).abs() < 5_000.0, "{delay} ms: {found}");
+    }
+}
+
+#[test]
+fn a_stamp_now_and_then_that_is_a_second_off_is_left_out() {
+    // Some firmware reads seconds and nanoseconds one after the other.
+    for (kind, wild) in [(8, 1), (8, -1), (9, 1), (9, -1)] {
+        for every in [5_u32, 8, 64] {
+            let what = format!("type {kind}, one in {every}, {wild} s");
+            let mut pair = Pair::new(3);
+            let mut count = 0;
+            pair.world.on_the_way(Box::new(move |bytes: &mut Vec<u8>| {
+                if bytes[0] & 0x0f == kind {
+                    count += 1;
+                    if let Some(low) = bytes[36..].first_chunk_mut::<4>().filter(|_| count % every == 0) {
+                        *low = u32::from_be_bytes(*low).wrapping_add_signed(wild).to_be_bytes();
+                    }
+                }
+            }));
+            let seconds = pair.run_until(ClockState::Locked, secs(20));
+            assert!(seconds < 15.0, "{what}: locked after {seconds} s");
+            let (locked, worst) = run(&mut pair, 120);
+            assert!(locked == 1.0 && worst < 1_500, "{what}: LOCKED {locked}, {worst} ns");
+            assert_eq!(pair.generation(), 1, "{what}");
+        }
+    }
+}
+
+#[test]
 fn a_path_that_grows_a_millisecond_on_one_side_is_slewed_to() {
     let mut pair = Pair::with(2, Link { sync: Pdv::Step(120, 1_000.0), ..Link::QUIET });
     pair.world.run_for(secs(119));

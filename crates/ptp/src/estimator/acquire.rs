@@ -25,15 +25,20 @@ const MOST_JUMPS: u8 = 4;
 impl Estimator {
     /// Begins to measure a leader against a candidate of its own.
     pub(super) fn acquire(&mut self, now: i64) {
-        (self.progress, self.candidate) = (Progress::Acquiring { measured: 0, delayed: false }, None);
-        self.window = Window::new();
+        self.start_over();
         self.acquiring_since = now;
-        self.first_sync = None;
         self.state = ClockState::Acquiring;
         self.locked_since = None;
         (self.skips, self.calm, self.wild, self.jumps, self.same_side) = (0, 0, 0, 0, 0);
         // Without a mapping to hold over there is nothing to do until the first Sync.
         self.window_end = self.output.map(|_| now.saturating_add(self.window_length));
+    }
+
+    /// Begins to measure with the next Sync: what was measured so far is of another time.
+    pub(super) fn start_over(&mut self) {
+        self.progress = Progress::Acquiring { measured: 0, delayed: false };
+        (self.candidate, self.first_sync) = (None, None);
+        self.window = Window::new();
     }
 
     /// The first Sync of a leader gives a first guess of its phase; where Syncs are rare the second one corrects the
@@ -74,11 +79,9 @@ impl Estimator {
         let queueing = (8.0 * measurement.spread).min(MOST_QUEUEING);
         let jumped = innovation.abs() > expected + SURPRISE + queueing;
         if jumped && self.jumps < MOST_JUMPS {
-            // It found its reference, or a new one: what was measured before is of another time.
-            let jumps = self.jumps + 1;
-            self.acquire(now);
-            self.jumps = jumps;
-            return;
+            // It found its reference, or a new one.
+            self.jumps += 1;
+            return self.start_over();
         }
         if measured == 1 {
             // The guess may be far off, by a phase and not by a frequency: take it as measured.

@@ -27,7 +27,8 @@ use window::{NEEDED_SYNCS, Window};
 const SECOND: i64 = 1_000_000_000;
 /// An error up to this is slewed away; beyond it the time steps (ns).
 const STEP: f64 = 1e6;
-/// Exchanges further than this from the prediction are refused while LOCKED (ns).
+/// Exchanges further than this from the prediction are refused (ns): either it is wrong, and the time has to step, or
+/// they are.
 const FAR: f64 = 1e7;
 /// The limit of the output's slewing, in parts per billion.
 const SLEW: f64 = 50_000.0;
@@ -206,7 +207,7 @@ impl Estimator {
             Progress::Following => self.model.as_ref(),
         };
         let model = model.ok_or(Refusal::TooEarly)?;
-        if self.state == ClockState::Locked && model.ahead_of(&sample).abs() > FAR {
+        if self.is_far(model.ahead_of(&sample)) {
             self.window.add_far();
             return Err(Refusal::Outlier);
         }
@@ -222,11 +223,22 @@ impl Estimator {
         };
         let model = model.ok_or(Refusal::TooEarly)?;
         let sample = Sample::new(receipt, correction, sent);
-        if self.state == ClockState::Locked && model.ahead_of(&sample).abs() > FAR {
+        if self.is_far(-model.ahead_of(&sample)) {
             return Err(Refusal::Outlier);
         }
         self.window.add_delay(sample, model);
         Ok(())
+    }
+
+    /// Whether a message that took `delay` ns, if the prediction is right, tells nothing.
+    ///
+    /// One that seems to come from the future is wrong, or the prediction is; one that comes late is merely unlucky, as
+    /// long as it is not known how late it may be.
+    fn is_far(&self, delay: f64) -> bool {
+        match self.measured_delay {
+            Some(usual) if self.state == ClockState::Locked => (delay - usual).abs() > FAR,
+            _ => delay < -FAR,
+        }
     }
 
     /// Ends the window that is due, if one is.
@@ -249,8 +261,11 @@ impl Estimator {
             (Some(measurement), _) => self.refine(now, &measurement),
             (None, _) => {
                 self.counts.empty += 1;
-                if jumped {
-                    self.jump(now);
+                match self.progress {
+                    // The message that it was guessed from was wrong, or the leader found its reference meanwhile.
+                    Progress::Acquiring { .. } if jumped => self.start_over(),
+                    _ if jumped => self.jump(now),
+                    _ => {}
                 }
             }
         }

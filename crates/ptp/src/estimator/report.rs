@@ -25,7 +25,7 @@ pub enum Refusal {
     ReceiptNotRising,
     /// Sent not later than the previous one.
     OriginNotRising,
-    /// Further than 10 ms from the prediction while LOCKED.
+    /// Further than 10 ms from the prediction.
     Outlier,
     /// Nothing to compare with yet.
     TooEarly,
