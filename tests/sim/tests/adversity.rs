@@ -6,8 +6,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use common::{EPOCH, Pair, add_follower};
 use wireloom_ptp::v2::Message;
-use wireloom_ptp::{ClockState, Event};
-use wireloom_sim::{Answers, Link, Pdv, Random, ScriptedLeader, World, ms, secs};
+use wireloom_ptp::{ClockState, Event, OwnTime, PortConfig};
+use wireloom_sim::{Answers, Link, NodeId, Pdv, Random, ScriptedLeader, World, ms, secs, us};
+use wireloom_units::TaiTime;
 
 /// Runs for `seconds`; the part of the time that was LOCKED, and the worst error of the line after the first 60 s.
 fn run(pair: &mut Pair, seconds: i64) -> (f64, i64) {
@@ -92,6 +93,21 @@ fn a_path_of_many_milliseconds_is_a_path() {
         assert_eq!((pair.generation(), pair.status().counters.outliers), (1, 0), "{delay} ms");
         let found = pair.status().path_delay_ns.expect("answered");
         assert!((found - delay as f64 * 1e6).abs() < 5_000.0, "{delay} ms: {found}");
+    }
+}
+
+#[test]
+fn a_path_that_shrank_while_nobody_answered_is_found_out() {
+    for (before, answers) in [(12, -3), (6, -3), (12, 1)] {
+        let mut pair = Pair::with(3, Link { delay: ms(before), ..Link::QUIET });
+        pair.world.leader(pair.leader).log_delay_req = answers;
+        pair.run_until(ClockState::Locked, secs(20));
+        *pair.world.link(pair.segment) = Link { answers: Answers::Never, ..Link::QUIET };
+        pair.world.run_for(secs(60));
+        pair.world.link(pair.segment).answers = Answers::Always;
+        pair.world.run_for(secs(90));
+        assert_eq!(pair.state(), ClockState::Locked, "{before} ms");
+        assert!(pair.error().abs() < 2_000, "{before} ms: {} ns", pair.error());
     }
 }
 
@@ -207,6 +223,71 @@ fn strangers_in_floods_do_not_shake_the_leader() {
     let leader = pair.world.leader(pair.leader).identity;
     assert_eq!(pair.status().leader.expect("still").parent, leader);
     assert!(pair.status().counters.foreign_full > 30_000);
+}
+
+/// Three leaders, and an hour's worth of accidents in a few minutes.
+fn accidents(seed: u64) -> (World, [NodeId; 3], NodeId, usize) {
+    let mut random = Random::new(seed);
+    let mut world = World::new(seed);
+    let leaders = [(1, 0), (2, 300_000), (3, 10_000_000_000)]
+        .map(|(number, ahead)| world.add_leader(ScriptedLeader::new(number, EPOCH + ahead)));
+    let follower = add_follower(&mut world, 9);
+    let [a, b, c] = leaders;
+    let segment = world.wire(&[a, b, c, follower], Link::QUIET);
+    for _ in 0..40 {
+        let mut below = |limit: u64| (random.bits() % limit) as usize;
+        let (what, number) = (below(11), below(3));
+        let leader = leaders[number];
+        match what {
+            0 => world.leader(leader).alive ^= true,
+            1 => {
+                let jumps = [1_500_000, -400_000, 60_000_000_000, -EPOCH / 90, 20_000_000];
+                world.clock(leader).jump(jumps[below(5)]);
+            }
+            2 => world.leader(leader).priority1 = 100 + below(60) as u8,
+            3 => world.leader(leader).log_sync = below(5) as i8 - 3,
+            4 => world.leader(leader).log_announce = below(5) as i8 - 2,
+            5 => world.leader(leader).one_step ^= true,
+            6 => world.link(segment).loss = below(50) as f64 / 100.0,
+            7 => world.link(segment).delay = us(below(20_000) as i64),
+            8 => {
+                let answers = [Answers::Never, Answers::Always, Answers::Every(8)];
+                world.link(segment).answers = answers[below(3)];
+            }
+            9 => world.with_engine(follower, |engine, now| {
+                engine.disable_port(now, 0);
+                engine.enable_port(now, 0, PortConfig::default());
+            }),
+            _ if below(3) == 0 => {
+                let own_time =
+                    OwnTime { base: 0, time: TaiTime::EPOCH, ptp_timescale: false, utc_offset: None };
+                world.with_engine(follower, |engine, now| engine.handle_resume(now, own_time));
+            }
+            _ => {}
+        }
+        world.run_for(ms(50 + below(12_000) as i64));
+    }
+    (world, leaders, follower, segment)
+}
+
+#[test]
+fn after_whatever_accidents_a_while_of_calm_locks() {
+    for seed in 0..100 {
+        let (mut world, leaders, follower, segment) = accidents(seed);
+        for leader in leaders {
+            let leader = world.leader(leader);
+            (leader.log_sync, leader.log_announce, leader.alive) = (-3, 0, true);
+        }
+        *world.link(segment) = Link::QUIET;
+        world.run_for(secs(100));
+        let status = world.engine(follower).status(0);
+        assert_eq!(status.state, ClockState::Locked, "seed {seed}");
+        let followed = status.leader.expect("locked to one").parent;
+        let leader = leaders.into_iter().find(|&leader| world.leader(leader).identity == followed);
+        let error = world.seen(follower, leader.expect("one of the three")).line.expect("locked");
+        assert!(error.abs() < 3_000, "seed {seed}: {error} ns");
+        world.watch(follower).assert_held("accidents");
+    }
 }
 
 /// An Announce of the leader as the follower hears it.

@@ -11,8 +11,9 @@ use crate::line::ClockState;
 
 /// Short windows that acquire a leader: the more, the better the frequency that the filter starts with.
 const WINDOWS: u8 = 3;
-/// Windows in a row that are off by more than [`STEP`] before the leader is believed to have jumped.
-const JUMP_WINDOWS: u8 = 4;
+/// Windows in a row that are off by more than [`STEP`] before the leader is believed to have jumped; delay exchanges in a
+/// row that are far off before they are believed.
+pub(super) const JUMP_WINDOWS: u8 = 4;
 /// No crystal is further off than this, in parts per billion.
 const MOST_PPB: f64 = 500_000.0;
 /// Errors beyond what drift and queueing explain are jumps (ns).

@@ -17,6 +17,7 @@ mod window;
 use wireloom_units::TaiTime;
 
 use crate::line::ClockState;
+use acquire::JUMP_WINDOWS;
 use model::Model;
 use noise::Noise;
 use output::Output;
@@ -77,6 +78,7 @@ pub struct Estimator {
     calm: u8,
     wild: u8,
     jumps: u8,
+    far_delays: u8,
     counts: WindowCounts,
 }
 
@@ -111,6 +113,7 @@ impl Estimator {
             calm: 0,
             wild: 0,
             jumps: 0,
+            far_delays: 0,
             counts: WindowCounts { used: 0, gated: 0, empty: 0 },
         }
     }
@@ -223,7 +226,10 @@ impl Estimator {
         };
         let model = model.ok_or(Refusal::TooEarly)?;
         let sample = Sample::new(receipt, correction, sent);
-        if self.is_far(-model.ahead_of(&sample)) {
+        let far = self.is_far(-model.ahead_of(&sample));
+        self.far_delays = if far { self.far_delays.saturating_add(1) } else { 0 };
+        // A row of them is right, and what was taken for the path delay is wrong: the path changed unseen.
+        if far && self.far_delays <= JUMP_WINDOWS {
             return Err(Refusal::Outlier);
         }
         self.window.add_delay(sample, model);
