@@ -154,10 +154,15 @@ impl Daemon {
                 while sys::discard(&self.network).is_ok() {}
                 self.rescan(now);
             }
-            for index in 0..MAX_INTERFACES {
-                let descriptors = self.ports.get(index).and_then(Option::as_ref).map(Port::descriptors);
-                if let Some([event, general]) = descriptors {
-                    self.serve_port(index, ready(event), ready(general));
+            // After a stall much waits. What a leader announces comes first, lest the leader be given up with the first
+            // other message while a sign of life lies unread beside it.
+            for is_event in [false, true] {
+                for index in 0..MAX_INTERFACES {
+                    let descriptors = self.ports.get(index).and_then(Option::as_ref).map(Port::descriptors);
+                    let Some([event, general]) = descriptors else { continue };
+                    if ready(if is_event { event } else { general }) {
+                        self.serve_socket(index, is_event);
+                    }
                 }
             }
             let interested = self
@@ -220,32 +225,30 @@ impl Daemon {
         sys::poll(entries, timeout).context("waiting for something to happen")
     }
 
-    /// Handles what waits on the sockets of one port.
-    fn serve_port(&mut self, index: usize, event: bool, general: bool) {
-        if event {
+    /// Handles what waits on the event socket of one port or on the general one.
+    fn serve_socket(&mut self, index: usize, is_event: bool) {
+        if is_event {
             while let Some(departure) = self.port_mut(index).and_then(Port::receive_departure) {
                 self.handle_departure(index, departure);
             }
         }
-        for (ready, is_event) in [(event, true), (general, false)] {
-            let mut buffer = [0; BUFFER_BYTES];
-            for _ in 0..if ready { MAX_PACKETS_A_TURN } else { 0 } {
-                let Some(port) = self.ports.get_mut(index).and_then(Option::as_mut) else { return };
-                let Some(datagram) = port.receive(is_event, &mut buffer) else { break };
-                let bytes = buffer.get(..datagram.length).unwrap_or_default();
-                let Some(ptp) = &mut self.ptp else { continue };
-                let now = raw_now();
-                tracing::trace!(interface = %port.interface.name, from = %datagram.from, event = is_event, length = datagram.length, "received");
-                if is_event {
-                    match self.clocks.moment(port.stamping, datagram.stamps) {
-                        Some(moment) => ptp.handle_event(now, index as u16, bytes, moment, datagram.from),
-                        None => port.counters.unstamped += 1,
-                    }
-                } else {
-                    ptp.handle_general(now, index as u16, bytes, datagram.from);
+        let mut buffer = [0; BUFFER_BYTES];
+        for _ in 0..MAX_PACKETS_A_TURN {
+            let Some(port) = self.ports.get_mut(index).and_then(Option::as_mut) else { return };
+            let Some(datagram) = port.receive(is_event, &mut buffer) else { break };
+            let bytes = buffer.get(..datagram.length).unwrap_or_default();
+            let Some(ptp) = &mut self.ptp else { continue };
+            let now = raw_now();
+            tracing::trace!(interface = %port.interface.name, from = %datagram.from, event = is_event, length = datagram.length, "received");
+            if is_event {
+                match self.clocks.moment(port.stamping, datagram.stamps) {
+                    Some(moment) => ptp.handle_event(now, index as u16, bytes, moment, datagram.from),
+                    None => port.counters.unstamped += 1,
                 }
-                self.drain_engine();
+            } else {
+                ptp.handle_general(now, index as u16, bytes, datagram.from);
             }
+            self.drain_engine();
         }
     }
 

@@ -135,6 +135,27 @@ fn a_killed_daemon_goes_on_from_its_page() {
 }
 
 #[test]
+fn a_stall_longer_than_the_announce_receipt_timeout_loses_no_leader() {
+    let Some(net) = Net::pair() else { return };
+    let settings = leader("").replace("log-announce-interval = 0", "log-announce-interval = -3");
+    let _leader = Clock::start(&net, 0, "leader", &settings);
+    let clock = Clock::start(&net, 1, "ours", FOLLOWER);
+    clock.wait_for_state("locked");
+    let signal = |name: &str| {
+        let sent = std::process::Command::new("kill").args([name, &clock.pid().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    };
+    for _ in 0..3 {
+        signal("-STOP");
+        sleep(Duration::from_millis(1_000)); // three intervals of 125 ms and one at random have passed
+        signal("-CONT");
+        clock.wait_for_state("locked");
+        sleep(Duration::from_millis(500));
+    }
+    assert!(!clock.log().contains("no leader"), "{}", clock.log());
+}
+
+#[test]
 fn broken_packets_are_counted_and_change_nothing() {
     let Some(net) = Net::new(3) else { return };
     let leader = Clock::start(&net, 0, "leader", &leader("priority1 = 100\n[free]\nepoch = 5000\n"));
