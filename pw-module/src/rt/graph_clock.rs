@@ -129,7 +129,7 @@ impl GraphClock {
         }
         let best = page.best()?;
         // A line that is still being estimated is no reason to leave the one that is in use.
-        let settled = !matches!(best.state, LineState::Tracking | LineState::Lost);
+        let settled = !matches!(best.state, LineState::Acquiring | LineState::Tracking | LineState::Lost);
         let better = present.is_none_or(|line| best.rung() < line.rung());
         if settled && better { Some(best) } else { present }
     }
@@ -304,5 +304,34 @@ mod tests {
         writer.publish(&line).expect("room");
         assert!(!clock.refresh(at(40_000)), "the service was last heard of 10 s ago");
         assert_eq!(clock.status(0).state, LineState::Holdover);
+    }
+
+    #[test]
+    fn a_leader_that_is_only_being_acquired_takes_nothing_from_the_line_in_use() {
+        use wireloom_clock_page::Writer;
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let path = folder.path().join("clock");
+        let mut writer = Writer::create(&path).expect("page");
+        let mut clock = clock();
+        let system = Line { source: Source::System, state: LineState::Locked, ..clock.line };
+        writer.publish(&system).expect("room");
+        clock.set_page(Some(Reader::open(&path).expect("page")));
+        let mut refresh = |writer: &mut Writer, ms: i64| {
+            writer.beat(1_000_000_000 + ms * 1_000_000);
+            clock.refresh(pair(1_000_000_000 + ms * 1_000_000, 5_000));
+            (clock.status(0).source, clock.status(0).jumps)
+        };
+        assert_eq!(refresh(&mut writer, 1), (Source::System, 0));
+        // The network's clock was lost long ago; another leader comes, whose time is elsewhere.
+        let mut network =
+            Line { source: Source::PtpV2(0), time: system.time.offset_by(-90_000_000), ..system };
+        for (ms, state) in [(2, LineState::Lost), (3, LineState::Acquiring), (4, LineState::Tracking)] {
+            network.state = state;
+            writer.publish(&network).expect("room");
+            assert_eq!(refresh(&mut writer, ms), (Source::System, 0), "{state:?}");
+        }
+        network.state = LineState::Locked;
+        writer.publish(&network).expect("room");
+        assert_eq!(refresh(&mut writer, 5), (Source::PtpV2(0), 1));
     }
 }
