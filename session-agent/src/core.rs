@@ -43,7 +43,7 @@ const WORLD_AGE: Nanos = Nanos::from_secs(1);
 /// batch.
 const REST: u64 = 2;
 /// At least so long: what one change brings, as the links of a route, comes one after the other.
-const LEAST_REST: Nanos = Nanos::from_millis(10);
+const LEAST_REST: Nanos = Nanos::from_millis(25);
 /// But never longer, so that an announcement is soon a node.
 const LONGEST_REST: Nanos = Nanos::from_millis(200);
 /// So many inputs of one kind are taken before the model settles.
@@ -110,14 +110,17 @@ impl Driver {
         tokio::pin!(stop);
         self.read_interfaces();
         self.look_at_drop_in();
+        let mut unsettled = false;
         loop {
             let (due, resting) = (self.due(), self.rest_until > self.clock.now().mono);
             let due = if resting { due.min(self.rest_until) } else { due };
-            let (mut changed, mut heard, mut asked) = (true, false, false);
+            // Whether nothing came since the model settled last, as a request is settled at once.
+            let mut quiet = false;
+            let (mut changed, mut heard) = (true, false);
             tokio::select! {
                 () = &mut stop => break,
                 Some(request) = ends.requests.recv() => {
-                    (changed, asked) = (false, true); // what is asked is settled and shown at once
+                    (changed, quiet) = (false, true); // what is asked is settled and shown at once
                     self.answer(request, &ends);
                     for _ in 1..BATCH {
                         let Ok(request) = ends.requests.try_recv() else { break };
@@ -175,7 +178,10 @@ impl Driver {
                         changed |= self.answer_question(&question);
                     }
                 }
-                _ = clock_look.tick() => changed = self.look_at_clock(),
+                _ = clock_look.tick() => {
+                    changed = self.look_at_clock();
+                    quiet = !changed;
+                }
                 _ = interface_look.tick() => {
                     self.read_interfaces();
                     self.look_at_drop_in();
@@ -189,12 +195,14 @@ impl Driver {
                     if resting && due == self.rest_until {
                         continue; // nothing is due but to listen again
                     }
+                    (changed, quiet) = (false, true);
                 }
             }
             let begun = self.clock.now().mono;
-            self.settle(&ends, changed, asked);
+            unsettled = self.settle(&ends, changed, quiet && !unsettled);
             if self.model.poll_switch_off() && !drop_in::is_restarted_in_order().await {
                 self.switch_off();
+                unsettled = true;
             }
             if heard {
                 self.rest_until = after_rest(begun, self.clock.now().mono);
@@ -243,13 +251,16 @@ impl Driver {
         let _ = request.reply.send((answer, serial)); // a caller that went away needs no answer
     }
 
-    /// Settles, unless nothing happened since requests that were `asked` did it, and carries out what is wished.
-    fn settle(&mut self, ends: &Ends, mut changed: bool, asked: bool) {
+    /// Settles, unless it is `quiet`: nothing came since that was done, nothing is due, and not much time has passed.
+    /// Carries out what is wished. Says whether that told the model something.
+    fn settle(&mut self, ends: &Ends, mut changed: bool, quiet: bool) -> bool {
         let (now, active) = (self.clock.now(), self.active);
         self.look_at_lock(now);
-        if !asked || !self.model.is_settled() || self.active != active {
+        let old = self.world_at.plus(WORLD_AGE) <= now.mono;
+        let due = old || self.model.poll_timeout().is_some_and(|due| due <= now.mono);
+        if !quiet || due || !self.model.is_settled() || self.active != active {
             self.model.settle(now);
-            changed |= asked;
+            changed |= quiet;
         }
         while let Some(op) = self.model.poll_graph() {
             let _ = ends.ops.send(PipeWireOp::Write(op)); // the thread lives as long as the process
@@ -257,10 +268,11 @@ impl Driver {
         while let Some(op) = self.model.poll_link() {
             let _ = ends.ops.send(PipeWireOp::Link(op));
         }
+        let mut told = false;
         while let Some(order) = self.model.poll_order() {
             if let Err(answer) = self.executors.give(order) {
                 self.model.handle_told(now, answer);
-                changed = true;
+                told = true;
             }
         }
         if self.model.poll_rejoin() {
@@ -268,7 +280,7 @@ impl Driver {
             self.failed.clear();
         }
         self.failed = self.sockets.join(&self.model.joined());
-        changed |= self.model.handle_deaf(self.sockets.trouble());
+        told |= self.model.handle_deaf(self.sockets.trouble());
         while let Some(announcement) = self.model.poll_transmit() {
             self.senders.send(&announcement);
         }
@@ -286,19 +298,19 @@ impl Driver {
         }
         for port in self.questions.follow(&self.model.offer_sockets()) {
             self.model.handle_port_taken(now, port);
-            changed = true;
+            told = true;
         }
         if let Some(saved) = self.model.poll_save(now) {
             self.states.write(saved);
         }
-        if changed {
+        if changed || told {
             let from = self.world_at.plus(WORLD_EVERY).max(self.world_from).max(now.mono);
             self.world_due = self.world_due.or(Some(from));
         }
-        let old = self.world_at.plus(WORLD_AGE) <= now.mono;
         if old || self.world_due.is_some_and(|due| due <= now.mono) {
             self.publish(now, ends);
         }
+        told
     }
 
     fn publish(&mut self, now: Now, ends: &Ends) -> u64 {

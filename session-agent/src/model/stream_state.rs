@@ -47,18 +47,19 @@ impl Model {
     /// What the checks of `stream` need to know beside it.
     pub(super) fn facts_of(&self, id: &str, stream: &Entry, users: &AddressUsers<'_>) -> Facts {
         let (active, connected, ready) = (self.active, self.graph.connected, self.graph_ready());
+        let (relation, clock_text) = self.clock_of(stream);
         let same_clock = match &stream.stream {
             Some(description) if !stream.is_transmit() => {
                 clock::agrees(description, self.our_clock().as_ref())
             }
-            _ => self.clock_of(stream).0 == ClockRelation::Same,
+            _ => relation == ClockRelation::Same,
         };
         Facts {
             active,
             connected,
             ready,
             same_clock,
-            clock_text: self.clock_of(stream).1,
+            clock_text,
             same_address: self.other_user(id, stream, users),
             heard_on: self.heard_on(stream),
             without_ipv6: self.without_ipv6(stream),
