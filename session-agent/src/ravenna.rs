@@ -51,8 +51,9 @@ pub struct Own {
 pub enum Event {
     /// What the session with this DNS-SD instance name is, as its server says.
     Described { session: String, server: IpAddr, text: Vec<u8> },
-    /// A server says that one of its sessions changed; which one its description says.
-    Announced { server: IpAddr, text: Vec<u8> },
+    /// A server says that one of its sessions changed: the one that its description says, or else `session`, if it names
+    /// one.
+    Announced { session: Option<String>, server: IpAddr, text: Vec<u8> },
     /// The session was withdrawn, its server does not know it, or it has not answered for long.
     Lost { session: String },
     /// A device of OAT can be controlled there. `name` is what DNS-SD calls the service, `host` where it says that it

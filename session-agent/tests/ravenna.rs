@@ -87,8 +87,11 @@ fn publish(name: &str, host: u8, port: u16) -> ServiceDaemon {
     daemon
 }
 
+/// With what DNS-SD and URLs escape each in their way.
+const SESSION: &str = r"Stage v2.0 Mics: L\R 1/2";
+
 fn session(sdp: String) -> Vec<Session> {
-    vec![Session { id: 0, name: "Stage Mics: 1/2".to_owned(), sdp }]
+    vec![Session { id: 0, name: SESSION.to_owned(), sdp }]
 }
 
 #[test]
@@ -100,7 +103,7 @@ fn a_session_becomes_a_node_follows_what_is_pushed_and_goes_with_its_name() {
         let stranger = Announcer::new(21);
         let text = |version, name: &str| stranger.sdp(4711, version, name, "239.69.1.1");
         let device = Device::start("192.0.2.21", session(text(1, "Mics")));
-        let responder = publish("Stage Mics: 1/2", 21, device.port);
+        let responder = publish(SESSION, 21, device.port);
         let keys = world.until_metadata("the node", |keys| nodes(keys).len() == 1).await;
         let (key, node) = nodes(&keys).remove(0);
         assert_eq!(node.protocol, wireloom_wanted::Protocol::Ravenna);

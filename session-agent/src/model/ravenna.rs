@@ -58,10 +58,14 @@ impl Model {
     pub fn handle_ravenna(&mut self, now: Now, event: Event) -> bool {
         match event {
             Event::Described { session, server, text } => self.take_session(now, &session, server, &text),
-            Event::Announced { server, text } => match self.session_of(server, &text) {
-                Some(session) => self.take_session(now, &session, server, &text),
-                None => false,
-            },
+            Event::Announced { session, server, text } => {
+                let is_of =
+                    |name: &String| self.sessions.get(name).is_some_and(|known| known.server == server);
+                match self.session_of(server, &text).or(session.filter(is_of)) {
+                    Some(session) => self.take_session(now, &session, server, &text),
+                    None => false,
+                }
+            }
             Event::Lost { session } => self.lose_session(now, &session),
             Event::Control { name, host, address } => self.take_control(name, &host, address),
             Event::ControlLost { name } => self.lose_control(&name),

@@ -35,6 +35,7 @@ pub enum Report {
     },
     Announced {
         server: SocketAddr,
+        session: Option<String>,
         text: Vec<u8>,
     },
     Moved {
@@ -191,7 +192,9 @@ impl Follower {
                     self.reconnect.handle_described(self.clock.now().mono, &name);
                     Report::Described { server, session: name, text: body }
                 }
-                ClientEvent::Announced { body, .. } => Report::Announced { server, text: body },
+                ClientEvent::Announced { name, body, .. } => {
+                    Report::Announced { server, session: name, text: body }
+                }
                 ClientEvent::Moved { name, location } => Report::Moved { server, session: name, location },
                 ClientEvent::Refused { name, status: 404 | 410 | 454 } => {
                     Report::Unknown { server, session: name }

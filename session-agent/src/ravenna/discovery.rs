@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mdns_sd::{DaemonEvent, IfKind, Receiver, ResolvedService, ServiceDaemon, ServiceEvent, ServiceInfo};
 use tracing::{debug, warn};
-use wireloom_ravenna::{DEVICE_TYPE, InstanceName, RTSP_TYPE, SESSION_TYPE, instance_of};
+use wireloom_ravenna::{DEVICE_TYPE, InstanceName, RTSP_TYPE, SESSION_TYPE, instance_of, instance_on_wire};
 
 /// More records than this in the cache are a flood: real studios have some hundreds of sessions.
 const MAX_RECORDS: i64 = 16_384;
@@ -50,6 +50,8 @@ pub struct Discovery {
     /// Everything that has a web page, devices of OAT among them.
     pages: Receiver<ServiceEvent>,
     changes: Receiver<DaemonEvent>,
+    /// Nobody reads it: it is there for what its questions do.
+    _renewals: Option<Receiver<ServiceEvent>>,
     interfaces: BTreeSet<String>,
     /// What is registered: type and name, and how.
     registered: BTreeMap<(&'static str, InstanceName), Published>,
@@ -88,8 +90,8 @@ impl Discovery {
         let sessions = daemon.browse(SESSION_TYPE)?;
         let pages = daemon.browse(PAGE_TYPE)?;
         let host = host.chars().take(40).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let (registered, flood) = (BTreeMap::new(), Flood::default());
-        Ok(Self { daemon, sessions, pages, changes, interfaces, registered, host, flood })
+        let (registered, _renewals, flood) = (BTreeMap::new(), None, Flood::default());
+        Ok(Self { daemon, sessions, pages, changes, _renewals, interfaces, registered, host, flood })
     }
 
     /// Makes `interfaces` the ones in use.
@@ -103,6 +105,13 @@ impl Discovery {
             self.daemon.enable_interface(kinds(&new))?;
         }
         self.interfaces = interfaces;
+        Ok(())
+    }
+
+    /// Asks for all sessions again. To be called more often than every two minutes as long as there is a session that
+    /// [`needs_renewal`]: what is known of it expires then.
+    pub fn renew(&mut self) -> Result<(), mdns_sd::Error> {
+        self._renewals = Some(self.daemon.browse(RTSP_TYPE)?);
         Ok(())
     }
 
@@ -205,13 +214,20 @@ impl Discovery {
     }
 }
 
+/// Whether the crate asks for a session by a wrong name: it takes dots in names of others for the ends of labels. Only
+/// answers to other questions renew what it knows of such a session.
+pub fn needs_renewal(name: &InstanceName) -> bool {
+    name.as_str().contains(['.', '\\'])
+}
+
+/// The crate escapes the names of its own services, and gives those of others as they came.
 fn found(event: ServiceEvent) -> Option<Found> {
     match event {
         ServiceEvent::ServiceResolved(service) => {
-            let name = instance_of(&service.fullname)?;
+            let name = instance_on_wire(&service.fullname)?;
             (service.port != 0).then(|| Found::Session(name, addresses(&service), service.port))
         }
-        ServiceEvent::ServiceRemoved(_, full_name) => instance_of(&full_name).map(Found::Gone),
+        ServiceEvent::ServiceRemoved(_, full_name) => instance_on_wire(&full_name).map(Found::Gone),
         ServiceEvent::SearchStopped(_) => Some(Found::Ended),
         _ => None,
     }
@@ -251,6 +267,14 @@ fn full_name(name: &InstanceName) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_with_a_dot_goes_as_it_came() {
+        for name in ["Mixer 2.0", r"Left\Right", "Stage Mics: 1/2"] {
+            let removed = ServiceEvent::ServiceRemoved(SESSION_TYPE.into(), format!("{name}.{RTSP_TYPE}"));
+            assert!(matches!(found(removed), Some(Found::Gone(gone)) if gone.as_str() == name), "{name}");
+        }
+    }
 
     #[test]
     fn who_holds_too_much_or_falls_silent_is_flooded() {

@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 use wireloom_ravenna::{InstanceName, Session};
 
 use super::client::{self, Report, Wanted};
-use super::discovery::{Discovery, Found, Published};
+use super::discovery::{Discovery, Found, Published, needs_renewal};
 use super::starts::Starts;
 use super::{Event, Plan, server};
 use crate::time::Clock;
@@ -35,6 +35,8 @@ const FLOOD_LOOK: Duration = Duration::from_secs(1);
 const FLOODED: &str = "somebody floods the network with DNS-SD records";
 /// After a flood DNS-SD rests for so many checks.
 const REST: u32 = 6;
+/// Every so many checks, sessions are asked for again that would be forgotten otherwise.
+const RENEW_EVERY: u32 = 4;
 
 /// Runs until nobody plans any more; what was published is withdrawn then.
 pub async fn run(clock: Clock, mut plans: watch::Receiver<Plan>, events: mpsc::Sender<Event>) {
@@ -100,6 +102,7 @@ struct Hub {
     ending: Option<JoinHandle<()>>,
     /// Checks for which DNS-SD rests.
     rest: u32,
+    checks: u32,
     /// Every session that DNS-SD names, with who describes it; and the path there that a redirection said.
     sessions: BTreeMap<InstanceName, (SocketAddr, Option<String>)>,
     servers: BTreeMap<SocketAddr, watch::Sender<Wanted>>,
@@ -126,6 +129,7 @@ impl Hub {
             discovery: None,
             ending: None,
             rest: 0,
+            checks: 0,
             sessions: BTreeMap::new(),
             servers: BTreeMap::new(),
             starts: Starts::default(),
@@ -273,8 +277,9 @@ impl Hub {
                 self.moves.retain(|name, _| name.as_str() != session);
                 self.tell(Event::Described { session, server: server.ip(), text }).await
             }
-            Report::Announced { server, text } if self.servers.contains_key(&server) => {
-                self.tell(Event::Announced { server: server.ip(), text }).await
+            Report::Announced { server, session, text } if self.servers.contains_key(&server) => {
+                let session = session.filter(|session| asked(self, server, session).is_some());
+                self.tell(Event::Announced { session, server: server.ip(), text }).await
             }
             Report::Moved { server, session, location } => {
                 let to = SocketAddr::new(location.address, location.port);
@@ -385,6 +390,14 @@ impl Hub {
 
     async fn check(&mut self) -> Result<(), CoreEnded> {
         self.rest = self.rest.saturating_sub(1);
+        self.checks = self.checks.wrapping_add(1);
+        if self.checks.is_multiple_of(RENEW_EVERY)
+            && self.sessions.keys().any(needs_renewal)
+            && let Some(discovery) = &mut self.discovery
+            && let Err(error) = discovery.renew()
+        {
+            debug!("asking for RAVENNA sessions again: {error}");
+        }
         if self.discovery.is_none() || !self.trouble.is_empty() { self.settle().await } else { Ok(()) }
     }
 

@@ -19,7 +19,12 @@ impl Bench {
 
     fn push(&mut self, host: u8, text: &str) {
         let server = IpAddr::from([192, 0, 2, host]);
-        self.model.handle_ravenna(self.now, Event::Announced { server, text: text.as_bytes().to_vec() });
+        self.push_of(None, server, text);
+    }
+
+    fn push_of(&mut self, session: Option<&str>, server: IpAddr, text: &str) {
+        let (session, text) = (session.map(str::to_owned), text.as_bytes().to_vec());
+        self.model.handle_ravenna(self.now, Event::Announced { session, server, text });
         self.settle();
     }
 
@@ -148,6 +153,23 @@ fn streams_with_one_origin_are_told_apart_when_pushed() {
     bench.push(61, &sdp(9, 61, "Other", 3));
     bench.push(62, &text("Line", 2));
     assert_eq!(bench.nodes().len(), 2);
+}
+
+#[test]
+fn a_push_that_names_its_session_is_of_it_whatever_its_origin_says() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    bench.describe("Studio Desk", 21, &sdp(4711, 21, "Desk", 1));
+    let key = bench.nodes()[0].0.to_owned();
+    // The unit made a new session of the same stream.
+    let server = IpAddr::from([192, 0, 2, 21]);
+    let again = sdp(4799, 21, "Desk", 7);
+    bench.push_of(Some("Studio Desk"), [192, 0, 2, 66].into(), &again);
+    bench.push_of(Some("Studio Table"), server, &again);
+    assert_eq!(bench.nodes()[0].1.legs[0].address, IpAddr::from([239, 69, 1, 1]), "of nobody who may say so");
+    bench.push_of(Some("Studio Desk"), server, &again);
+    let nodes = bench.nodes();
+    assert_eq!((nodes.len(), nodes[0].0, nodes[0].1.legs[0].address), (1, &*key, [239, 69, 1, 7].into()));
 }
 
 #[test]
