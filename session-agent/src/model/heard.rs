@@ -9,6 +9,7 @@ use wireloom_units::Nanos;
 use super::known::Origin;
 use super::{Known, Model, identity, node};
 use crate::oat;
+use crate::store::SavedStream;
 use crate::time::Now;
 
 /// What is only discovered is saved after this quiet time; losing it costs nothing but a look at the network.
@@ -124,11 +125,30 @@ impl Model {
         let sdp: Arc<str> = to_text(heard.raw).into();
         let hint = self.heard.get(&entry).cloned();
         let id = self.identify(now, &stream, hint);
+        if oat::device_key(&stream).is_some() {
+            self.replace_heard(now, &id, entry, &stream);
+        }
         if !self.is_described_better(&id, &stream) {
             self.learn(&id, stream, &warnings, &sdp, hearing.source, Some(hearing.via.interface));
         }
         self.heard.insert(entry, id);
         self.learn_state(entry);
+    }
+
+    /// The announcement `entry` of `stream` takes the place of others of stream `id` that its sender made before it
+    /// started again: that they fall silent says nothing of it.
+    fn replace_heard(&mut self, now: Now, id: &str, entry: StreamId, stream: &Stream) {
+        let origin = &stream.origin;
+        let is_before = |other: StreamId| {
+            let before = self.listener.stream(other).map(|heard| &heard.stream.origin);
+            before.is_some_and(|it| it.address == origin.address && it.session_id != origin.session_id)
+        };
+        let others = self.heard.iter().filter(|(other, known)| **other != entry && *known == id);
+        let before: Vec<_> = others.map(|(other, _)| *other).filter(|other| is_before(*other)).collect();
+        for other in before {
+            self.heard.remove(&other);
+            self.removed.insert(other, now.mono); // it counts again when it is heard again
+        }
     }
 
     fn learn_unreadable(&mut self, entry: StreamId) {
@@ -197,7 +217,8 @@ impl Model {
         };
         let mark = identity::moving_mark(stream);
         let known = self.by_key.get(&key).cloned();
-        let id = known.or(hint).or_else(|| self.moved(mark.as_deref())).unwrap_or_else(|| self.new_id(&key));
+        let id = known.or(hint).or_else(|| self.moved(mark.as_deref()));
+        let id = id.or_else(|| self.restarted(stream, &key)).unwrap_or_else(|| self.new_id(&key));
         let today = u32::try_from(now.wall_us / 86_400_000_000).unwrap_or(u32::MAX);
         let saved = self.saved.streams.entry(id.clone()).or_default();
         let mark = mark.unwrap_or_default();
@@ -218,16 +239,36 @@ impl Model {
     /// The one stream with the same session id and name that is quiet or away.
     fn moved(&self, mark: Option<&str>) -> Option<String> {
         let mark = mark?;
-        let quiet = |id: &str| {
-            self.streams.get(id).is_none_or(|stream| {
-                matches!(stream.origin, Origin::Stale | Origin::Kept | Origin::Withdrawn)
-                    || stream.leaves_at.is_some()
-            })
+        self.only(|id, saved| saved.mark == mark && self.is_quiet(id))
+    }
+
+    /// The one stream that is the same but for its session, and quiet or away: its sender started again. A device of
+    /// OAT has one stream of a name at a port: there a new session takes the place of the one before at once.
+    fn restarted(&self, stream: &Stream, key: &str) -> Option<String> {
+        let address = stream.origin.ip().filter(|_| oat::device_key(stream).is_some());
+        let address = address.map(|address| address.to_string());
+        let is_there = |id: &str| {
+            address.is_some() && self.streams.get(id).map(|stream| &stream.address) == address.as_ref()
         };
-        let mut candidates =
-            self.saved.streams.iter().filter(|(id, saved)| saved.mark == mark && quiet(id)).map(|(id, _)| id);
-        let only = candidates.next()?;
+        self.only(|id, saved| {
+            let last = saved.keys.last();
+            last.is_some_and(|last| identity::same_but_for_session(last, key))
+                && (self.is_quiet(id) || is_there(id))
+        })
+    }
+
+    /// The saved stream that `is_it`, if it is the only one.
+    fn only(&self, is_it: impl Fn(&str, &SavedStream) -> bool) -> Option<String> {
+        let mut candidates = self.saved.streams.iter().filter(|(id, saved)| is_it(id, saved));
+        let (only, _) = candidates.next()?;
         candidates.next().is_none().then(|| only.clone())
+    }
+
+    fn is_quiet(&self, id: &str) -> bool {
+        self.streams.get(id).is_none_or(|stream| {
+            matches!(stream.origin, Origin::Stale | Origin::Kept | Origin::Withdrawn)
+                || stream.leaves_at.is_some()
+        })
     }
 
     pub(super) fn new_id(&self, key: &str) -> String {
@@ -303,7 +344,7 @@ impl Model {
 
     fn forget_oldest(&mut self) {
         while self.saved.streams.len() > MAX_SAVED {
-            let forgettable = |(id, saved): &(&String, &crate::store::SavedStream)| {
+            let forgettable = |(id, saved): &(&String, &SavedStream)| {
                 !self.streams.contains_key(*id) && saved.alias.is_empty() && !saved.pinned
             };
             let oldest = self.saved.streams.iter().filter(forgettable).min_by_key(|(_, saved)| saved.day);

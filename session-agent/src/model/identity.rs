@@ -31,7 +31,7 @@ pub fn device_id(address: &str) -> String {
 pub fn oat_key(stream: &Stream) -> String {
     let port = stream.legs.first().map_or(0, |leg| leg.port);
     let name = wireloom_oat::split_session_name(&stream.raw_name).stream;
-    bounded(format!("oat\t{}\t{}\t{port}\t{name}", stream.origin.user, stream.origin.session_id))
+    bounded(format!("{OAT}{}\t{}\t{port}\t{name}", stream.origin.user, stream.origin.session_id))
 }
 
 /// The identity of `stream` as text. Fields are separated by a character that none of them holds.
@@ -43,6 +43,18 @@ pub fn key_text(key: &StreamKey) -> String {
 /// The identity of a RAVENNA session that cannot be read: what DNS-SD calls it, and where it is.
 pub fn session_key(session: &str, server: std::net::IpAddr) -> String {
     bounded(format!("session\t{server}\t{session}"))
+}
+
+/// Whether two identities differ in the session at most: who starts again may make another session of the same stream.
+pub fn same_but_for_session(one: &str, other: &str) -> bool {
+    let is_oat = one.starts_with(OAT);
+    let complete = |key: &str| key.split('\t').count() == 5 && key.starts_with(OAT) == is_oat;
+    complete(one) && complete(other) && without_session(one, is_oat).eq(without_session(other, is_oat))
+}
+
+fn without_session(key: &str, is_oat: bool) -> impl Iterator<Item = &str> {
+    let session = if is_oat { 2 } else { 1 };
+    key.split('\t').enumerate().filter(move |(at, _)| *at != session).map(|(_, field)| field)
 }
 
 /// Session id and name of `stream`, by which a device that moved to another address is found again; `None` when
@@ -59,3 +71,26 @@ fn bounded(text: String) -> String {
 }
 
 const MAX_TEXT: usize = 160; // real ones have 30 to 100
+/// Identities of streams of devices of OAT begin so.
+const OAT: &str = "oat\t";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_are_compared_but_for_their_session() {
+        for (one, other, same) in [
+            ("oat\tsyntee-a3f2\t1\t50000\tOut", "oat\tsyntee-a3f2\t39\t50000\tOut", true),
+            ("oat\tsyntee-a3f2\t1\t50000\tOut", "oat\tsyntee-a3f2\t1\t50001\tOut", false),
+            ("oat\tsyntee-a3f2\t1\t50000\tOut", "oat\tsyntee-a3f3\t1\t50000\tOut", false),
+            ("-\t1\t192.0.2.1\t239.69.1.1\t5004", "-\t2\t192.0.2.1\t239.69.1.1\t5004", true),
+            ("-\t1\t192.0.2.1\t239.69.1.1\t5004", "-\t1\t192.0.2.2\t239.69.1.1\t5004", false),
+            ("oat\ta\tb\tc\td", "a\tx\tb\tc\td", false),
+            ("session\t192.0.2.1\tDesk", "session\t192.0.2.1\tDesk", false),
+            ("long\t00", "long\t00", false),
+        ] {
+            assert_eq!(same_but_for_session(one, other), same, "{one} and {other}");
+        }
+    }
+}
