@@ -72,10 +72,9 @@ pub struct Playing {
 pub enum PlayingWhat {
     /// A stream by its id on the bus, and its channel from 0.
     Stream { id: String, channel: u16 },
-    /// A stream by where its packets go; the core finds out whose that is, also when it is this computer's.
+    /// A stream by where its packets go, or by who is asked for it and is not known; the core finds out whose that is,
+    /// also when it is this computer's.
     Address { address: std::net::IpAddr, port: u16, channel: u16 },
-    /// A stream by who sends it, for streams that are asked for by unicast; `session` is the `o=` session id.
-    Sender { host: std::net::IpAddr, session: Option<String>, channel: u16 },
 }
 
 /// Changes of one receiver, to be made with as few messages as the protocol needs.

@@ -44,8 +44,8 @@ struct Named {
 /// What an announced stream says of whom to ask.
 #[derive(Debug, PartialEq)]
 pub struct Says {
-    /// Who is asked for the stream.
-    sender: Option<SocketAddrV4>,
+    /// Where the stream is had: who is asked for it, and its number there; or its group.
+    had_at: Option<(SocketAddrV4, u32)>,
     /// Where its device is told what to play.
     control: Option<SocketAddrV4>,
 }
@@ -57,7 +57,9 @@ impl Says {
         let address = stream.address.parse::<Ipv4Addr>().ok()?;
         let offer = described.vendor.oat.parse::<Offer>().unwrap_or_default();
         Some(Self {
-            sender: ask(described, address.into()).map(|ask| ask.sender),
+            had_at: ask(described, address.into())
+                .map(|ask| (ask.sender, ask.stream))
+                .or_else(|| Some((group(described)?, 0))),
             control: offer.control_port.map(|port| SocketAddrV4::new(address, port)),
         })
     }
@@ -191,8 +193,8 @@ impl Model {
         };
         for (id, stream) in self.streams.iter().filter(|(_, stream)| self.active && !stream.is_transmit()) {
             let Some(says) = stream.says() else { continue };
-            if let Some(sender) = says.sender {
-                plan.streams.insert(sender, id.clone());
+            if let Some(place) = says.had_at {
+                plan.streams.insert(place, id.clone());
             }
             let (Some(control), false) =
                 (says.control, stream.node.as_ref().is_some_and(|node| node.offline))
@@ -352,6 +354,15 @@ impl Model {
 /// The node of a stream that has to be asked for.
 fn asked_node(stream: &Known) -> Option<&Node> {
     stream.node.as_ref().filter(|node| node.keepalive.is_some())
+}
+
+/// The group of a stream that has one.
+fn group(stream: &wireloom_sdp::Stream) -> Option<SocketAddrV4> {
+    let leg = stream.legs.first()?;
+    match leg.address {
+        IpAddr::V4(group) if group.is_multicast() => Some(SocketAddrV4::new(group, leg.port)),
+        _ => None,
+    }
 }
 
 /// The address of `facts` in the network of `sender`; else any that it has.

@@ -110,18 +110,6 @@ impl Model {
                     }
                 }
             }
-            PlayingWhat::Sender { host, session, channel } => {
-                let host = host.to_string();
-                let fits = |stream: &Known| {
-                    let theirs = stream.stream.as_ref().map(|stream| stream.origin.session_id.as_str());
-                    stream.address == host && session.as_deref().is_none_or(|session| theirs == Some(session))
-                };
-                let found = self.streams.iter().find(|(_, stream)| !stream.is_transmit() && fits(stream));
-                match found {
-                    Some((id, _)) => port(id, channel),
-                    None => unknown(&host, channel),
-                }
-            }
         };
         (playing.input, source, playing.audio)
     }

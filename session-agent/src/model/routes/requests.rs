@@ -166,16 +166,24 @@ impl Model {
     }
 
     fn can_connect(&self, connection: &Connection) -> Answer {
+        let impossible = |reason: &str, text: String| {
+            let (reason, way) = (reason.to_owned(), "impossible".to_owned());
+            Ok(Possible { possible: false, reason, text, way, ..Possible::default() }.to_words())
+        };
+        let ends = [
+            (&connection.source, Side::Transmits, "not-a-transmitter"),
+            (&connection.sink, Side::Receives, "not-a-receiver"),
+        ];
+        for (end, side, reason) in ends {
+            match self.end_of(end, side) {
+                Err(Refused::Invalid(why)) => return impossible(reason, why),
+                other => other?,
+            };
+        }
         let pairs = match self.pairs_of(connection) {
             Ok(pairs) => pairs,
             Err(Refused::Invalid(why) | Refused::NotReady(why)) => {
-                return Ok(Possible {
-                    possible: false,
-                    reason: "no-such-channel".into(),
-                    text: why,
-                    ..Possible::default()
-                }
-                .to_words());
+                return impossible("no-such-channel", why);
             }
             Err(other) => return Err(other),
         };
@@ -184,15 +192,7 @@ impl Model {
         for pair in pairs {
             match self.routes.engine.can_connect(&pair) {
                 Way::Impossible(obstacle) => {
-                    let text = self.in_words(&obstacle.to_string());
-                    return Ok(Possible {
-                        possible: false,
-                        reason: obstacle.word().into(),
-                        text,
-                        way: "impossible".into(),
-                        ..Possible::default()
-                    }
-                    .to_words());
+                    return impossible(obstacle.word(), self.in_words(&obstacle.to_string()));
                 }
                 Way::Direct { token } => (answer.way, answer.token) = ("direct".into(), token),
                 Way::Relayed => {

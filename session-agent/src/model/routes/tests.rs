@@ -233,7 +233,7 @@ fn a_relayed_route_says_what_the_detour_adds() {
 fn what_another_controller_did_is_a_route_of_the_network() {
     let mut bench = Bench::new(Saved::default());
     let stage = studio(&mut bench);
-    let what = PlayingWhat::Sender { host: [192, 0, 2, 21].into(), session: Some("4711".into()), channel: 1 };
+    let what = PlayingWhat::Stream { id: stage.clone(), channel: 1 };
     tell(&mut bench, plays(vec![Playing { input: 1, what, audio: false }]));
     let found = route(&bench, &stage, 1).expect("is shown");
     assert_eq!((found.origin, found.state), (wireloom_wanted::RouteOrigin::Network, RouteState::Degraded));
@@ -241,6 +241,22 @@ fn what_another_controller_did_is_a_route_of_the_network() {
     assert_eq!(route(&bench, &stage, 1), None);
     bench.pass(60);
     assert_eq!(orders(&mut bench), []);
+}
+
+#[test]
+fn who_goes_the_wrong_way_is_told_so() {
+    let mut bench = Bench::new(Saved::default());
+    let stage = studio(&mut bench);
+    let mut can = |source: &str, sink: &str| {
+        let connection = Connection { source: source.into(), sink: sink.into(), map: Vec::new() };
+        let answer = bench.model.handle_ask(bench.now, Ask::Route(RouteAsk::CanConnect(connection)));
+        let possible = Possible::from_words(answer.expect("both are known"));
+        (possible.possible, possible.reason, possible.way)
+    };
+    let no = |reason: &str| (false, reason.to_owned(), "impossible".to_owned());
+    assert_eq!(can(MONITOR, MONITOR), no("not-a-transmitter"));
+    assert_eq!(can(&stage, &stage), no("not-a-receiver"));
+    assert!(can(&stage, MONITOR).0);
 }
 
 #[test]
