@@ -7,6 +7,7 @@ use wireloom_wanted::{ClockRelation, State};
 
 use super::why::{self, Facts};
 use super::{Entry, Known, Model, clock};
+use crate::oat::NO_ANSWER;
 use crate::time::Now;
 
 /// Who is said to use which address: ids of streams.
@@ -64,8 +65,18 @@ impl Model {
             heard_on: self.heard_on(stream),
             without_ipv6: self.without_ipv6(stream),
             no_way: stream.is_own().then(|| self.no_way(id)).flatten(),
-            refused: self.oat.subscriptions.trouble(id).map(str::to_owned),
+            refused: self.refused(id, stream),
         }
+    }
+
+    /// Why the sender of a stream that is asked for does not send it.
+    fn refused(&self, id: &str, stream: &Known) -> Option<String> {
+        let trouble = self.oat.subscriptions.trouble(id)?;
+        let offers = stream.stream.as_ref().is_none_or(|described| !described.vendor.oat.is_empty());
+        if offers || trouble != NO_ANSWER {
+            return Some(trouble.to_owned());
+        }
+        Some("Its sender offers no subscription, and does not answer when it is asked for one.".to_owned())
     }
 
     /// The interface by which `stream` comes over IPv6, if that has no address of IPv6.

@@ -22,7 +22,7 @@ pub use control::Carrier;
 pub use control::{Http, Plan, run as control};
 pub use questions::{Question, Questions};
 pub use sockets::{Datagram, Sockets};
-pub use subscriptions::{Outgoing, Subscriptions, Wanted};
+pub use subscriptions::{NO_ANSWER, Outgoing, Subscriptions, Wanted};
 
 /// So many datagrams are read of one socket before its reader rests; what floods us beyond is lost in the kernel.
 const BURST: usize = 32;

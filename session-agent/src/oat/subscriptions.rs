@@ -4,9 +4,13 @@ use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use wireloom_oat::{
-    FLAG_ANY_PACKET_TIME, Subscription, SubscriptionConfig, SubscriptionEvent, SubscriptionState,
+    FLAG_ANY_PACKET_TIME, FLAG_SEND_SILENCE, Subscription, SubscriptionConfig, SubscriptionEvent,
+    SubscriptionState,
 };
 use wireloom_units::Nanos;
+
+/// Why a stream does not come whose sender is silent.
+pub const NO_ANSWER: &str = "Its sender does not answer when it is asked for the stream.";
 
 /// What is asked of a sender for one stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,22 +50,30 @@ struct One {
 }
 
 impl Subscriptions {
-    /// Asks for the stream `id`, or goes on asking. The number of a stream alone is no reason to begin anew: an agent
-    /// that just started knows it only once the stream was announced.
+    /// Asks for the stream `id`, or goes on asking. The number of a stream alone is no reason to begin anew while the
+    /// sender is content: an agent that just started knows it only once the stream was announced.
     pub fn want(&mut self, now: Nanos, id: &str, wanted: Wanted, transaction: impl FnOnce() -> u32) {
         if let Some(one) = self.of.get(id) {
             let config = one.subscription.config();
             let same = (one.local, config.sender, config.port) == (wanted.local, wanted.sender, wanted.port);
-            if same {
+            let state = one.subscription.state();
+            let content = matches!(state, SubscriptionState::Active | SubscriptionState::Asking);
+            if same && (content || config.stream == wanted.stream) {
                 return;
             }
             self.end(now, id);
         }
+        // What remains to be said of the same flow before would end this one.
+        self.leaving.retain(|one| {
+            let config = one.subscription.config();
+            (one.local, config.sender, config.port) != (wanted.local, wanted.sender, wanted.port)
+        });
         let config = SubscriptionConfig {
             sender: wanted.sender,
             stream: wanted.stream,
             port: wanted.port,
-            flags: FLAG_ANY_PACKET_TIME,
+            // A flow that stops has stopped, and is asked for again: it must not stop for want of sound.
+            flags: FLAG_ANY_PACKET_TIME | FLAG_SEND_SILENCE,
             lease_s: 0,
             transaction: transaction(),
         };
@@ -149,9 +161,7 @@ impl One {
         self.trouble = match event {
             SubscriptionEvent::Granted { .. } => None,
             SubscriptionEvent::Refused(reason) => Some(format!("{}.", capital(&reason.to_string()))),
-            SubscriptionEvent::Unreachable => {
-                Some("Its sender does not answer when it is asked for the stream.".to_owned())
-            }
+            SubscriptionEvent::Unreachable => Some(NO_ANSWER.to_owned()),
         };
         true
     }
@@ -190,6 +200,8 @@ mod tests {
         all.want(ms(0), "s", WANTED, || 7);
         let question = all.poll_transmit().expect("asked");
         assert_eq!((question.local, question.to), (WANTED.local, WANTED.sender));
+        let flags = Message::parse(&question.bytes).expect("a question").flags;
+        assert_eq!(flags, FLAG_ANY_PACKET_TIME | FLAG_SEND_SILENCE);
         let nak = Message { reason: Reason::NoSlot.to_wire(), ..Message::new(Op::Nak) };
         all.handle_datagram(ms(1), WANTED.local, WANTED.sender, &answer(&question, nak));
         assert_eq!(all.trouble("s"), Some("The sender serves as many receivers as it can."));
@@ -206,6 +218,41 @@ mod tests {
         assert!(all.trouble("s").is_some(), "another address of ours asked nothing");
         all.handle_datagram(due, WANTED.local, WANTED.sender, &answer(&question, ack));
         assert_eq!(all.trouble("s"), None);
+    }
+
+    #[test]
+    fn what_is_wanted_again_at_once_is_not_given_back_any_more() {
+        let mut all = Subscriptions::default();
+        all.want(ms(0), "s", WANTED, || 7);
+        let question = all.poll_transmit().expect("asked");
+        let challenge = Message { cookie: 5, ..Message::new(Op::Challenge) };
+        all.handle_datagram(ms(1), WANTED.local, WANTED.sender, &answer(&question, challenge));
+        all.poll_transmit().expect("with the cookie");
+        let op = |outgoing: Outgoing| Message::parse(&outgoing.bytes).expect("ours").op;
+        all.retain(ms(2), |_| false);
+        assert_eq!(all.poll_transmit().map(op), Some(Op::Unsubscribe));
+        all.want(ms(10), "s", WANTED, || 8);
+        for at in [10, 22, 42, 300] {
+            all.handle_timeout(ms(at));
+            let said: Vec<_> = std::iter::from_fn(|| all.poll_transmit()).map(op).collect();
+            assert!(said.iter().all(|op| *op == Op::Subscribe), "after {at} ms: {said:?}");
+        }
+    }
+
+    #[test]
+    fn a_sender_that_numbers_its_streams_anew_is_asked_by_the_new_number() {
+        let mut all = Subscriptions::default();
+        all.want(ms(0), "s", WANTED, || 7);
+        let question = all.poll_transmit().expect("asked");
+        all.want(ms(1), "s", Wanted { stream: 9, ..WANTED }, || 8);
+        assert_eq!(all.poll_transmit(), None, "it may still be content");
+        let nak = Message { reason: Reason::UnknownStream.to_wire(), ..Message::new(Op::Nak) };
+        all.handle_datagram(ms(2), WANTED.local, WANTED.sender, &answer(&question, nak));
+        all.want(ms(3), "s", WANTED, || 8);
+        assert_eq!(all.poll_transmit(), None, "the same question is answered");
+        all.want(ms(4), "s", Wanted { stream: 9, ..WANTED }, || 8);
+        let question = Message::parse(&all.poll_transmit().expect("asked").bytes).expect("a question");
+        assert_eq!((question.op, question.stream), (Op::Subscribe, 9));
     }
 
     #[test]

@@ -137,6 +137,24 @@ fn an_agent_that_starts_again_goes_on_with_the_lease_before_it_hears_an_announce
 }
 
 #[test]
+fn a_sender_that_does_not_answer_offered_a_subscription_or_not() {
+    for (offer, text) in [
+        ("", "Its sender offers no subscription"),
+        ("a=x-oat:1 sid=1 sub=udp\r\n", "Its sender does not answer"),
+    ] {
+        let mut bench = Bench::new(Saved::default());
+        bench.connect();
+        bench.hear(&(page(21) + offer));
+        let (id, node) = bench.only();
+        bench.linked(&id, node.legs[0].port, 2, "waiting");
+        bench.pass(8);
+        let world = bench.model.refresh_world(bench.now);
+        let condition = &world.streams.values().next().expect("is there").condition;
+        assert!(condition.text.contains(text), "{condition:?}");
+    }
+}
+
+#[test]
 fn silence_is_stale_at_45_s_offline_at_105_s_and_the_return_is_the_same_node() {
     let mut bench = Bench::new(Saved::default());
     bench.connect();
@@ -182,6 +200,36 @@ fn another_address_is_the_same_stream_of_the_same_device() {
     let moved = bench.nodes().into_iter().find(|(other, _)| *other == id).expect("still there").1;
     assert_eq!(moved.device, node.device);
     assert_eq!(moved.legs[0].source, Some(IpAddr::from([192, 0, 2, 77])));
+}
+
+#[test]
+fn a_device_that_starts_again_with_another_session_has_the_same_stream() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let boot = |host: u8, session: u32| page(host).replace(" 1 1 IN", &format!(" {session} {session} IN"));
+    let origin = |bench: &mut Bench| {
+        let world = bench.model.refresh_world(bench.now);
+        world.streams.values().map(|stream| stream.origin).collect::<Vec<_>>()
+    };
+    bench.hear(&boot(21, 3_970_000_001));
+    let (id, _) = bench.only();
+    bench.state(&id, 2, "silent");
+    // It was off for a moment: the session of before is not overdue yet, and never heard again.
+    bench.pass(3);
+    for _ in 0..20 {
+        bench.hear(&boot(21, 3_970_000_060));
+        assert_eq!((bench.only().0, origin(&mut bench)), (id.clone(), vec!["announced"]));
+        bench.pass(10);
+    }
+    // Off for long, and back elsewhere.
+    bench.pass(400);
+    assert!(bench.only().1.offline);
+    bench.hear(&boot(21, 3_970_000_500));
+    assert_eq!((bench.only().0, bench.only().1.offline), (id.clone(), false));
+    // One that has the same name at the same time is another.
+    bench.hear_from(22, &boot(22, 3_970_000_600));
+    bench.settle();
+    assert_eq!(bench.nodes().len(), 2);
 }
 
 #[test]
