@@ -220,14 +220,20 @@ mod tests {
         assert_eq!(all.trouble("s"), None);
     }
 
-    #[test]
-    fn what_is_wanted_again_at_once_is_not_given_back_any_more() {
+    /// One stream, of which the sender knows by now that we are who asks.
+    fn asked_with_a_cookie() -> Subscriptions {
         let mut all = Subscriptions::default();
         all.want(ms(0), "s", WANTED, || 7);
         let question = all.poll_transmit().expect("asked");
         let challenge = Message { cookie: 5, ..Message::new(Op::Challenge) };
         all.handle_datagram(ms(1), WANTED.local, WANTED.sender, &answer(&question, challenge));
         all.poll_transmit().expect("with the cookie");
+        all
+    }
+
+    #[test]
+    fn what_is_wanted_again_at_once_is_not_given_back_any_more() {
+        let mut all = asked_with_a_cookie();
         let op = |outgoing: Outgoing| Message::parse(&outgoing.bytes).expect("ours").op;
         all.retain(ms(2), |_| false);
         assert_eq!(all.poll_transmit().map(op), Some(Op::Unsubscribe));
@@ -257,12 +263,7 @@ mod tests {
 
     #[test]
     fn what_is_not_wanted_is_given_back_and_what_moved_is_asked_anew() {
-        let mut all = Subscriptions::default();
-        all.want(ms(0), "s", WANTED, || 7);
-        let question = all.poll_transmit().expect("asked");
-        let challenge = Message { cookie: 5, ..Message::new(Op::Challenge) };
-        all.handle_datagram(ms(1), WANTED.local, WANTED.sender, &answer(&question, challenge));
-        all.poll_transmit().expect("with the cookie");
+        let mut all = asked_with_a_cookie();
         all.want(ms(2), "s", Wanted { stream: 0, ..WANTED }, || 8);
         assert_eq!(all.poll_transmit(), None, "the same stream by its other name");
 
