@@ -43,7 +43,7 @@ const WORLD_AGE: Nanos = Nanos::from_secs(1);
 /// batch.
 const REST: u64 = 2;
 /// At least so long: what one change brings, as the links of a route, comes one after the other.
-const LEAST_REST: Nanos = Nanos::from_millis(25);
+const LEAST_REST: Nanos = Nanos::from_millis(10);
 /// But never longer, so that an announcement is soon a node.
 const LONGEST_REST: Nanos = Nanos::from_millis(200);
 /// So many inputs of one kind are taken before the model settles.

@@ -250,10 +250,9 @@ impl Model {
         let is_there = |id: &str| {
             address.is_some() && self.streams.get(id).map(|stream| &stream.address) == address.as_ref()
         };
+        let same = identity::ButForSession::new(key)?;
         self.only(|id, saved| {
-            let last = saved.keys.last();
-            last.is_some_and(|last| identity::same_but_for_session(last, key))
-                && (self.is_quiet(id) || is_there(id))
+            saved.keys.last().is_some_and(|last| same.is(last)) && (self.is_quiet(id) || is_there(id))
         })
     }
 

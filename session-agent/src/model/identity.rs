@@ -45,16 +45,27 @@ pub fn session_key(session: &str, server: std::net::IpAddr) -> String {
     bounded(format!("session\t{server}\t{session}"))
 }
 
-/// Whether two identities differ in the session at most: who starts again may make another session of the same stream.
-pub fn same_but_for_session(one: &str, other: &str) -> bool {
-    let is_oat = one.starts_with(OAT);
-    let complete = |key: &str| key.split('\t').count() == 5 && key.starts_with(OAT) == is_oat;
-    complete(one) && complete(other) && without_session(one, is_oat).eq(without_session(other, is_oat))
+/// An identity but for its session: who starts again may make another session of the same stream.
+#[derive(Debug, Clone, Copy)]
+pub struct ButForSession<'a> {
+    before: &'a str,
+    after: &'a str,
 }
 
-fn without_session(key: &str, is_oat: bool) -> impl Iterator<Item = &str> {
-    let session = if is_oat { 2 } else { 1 };
-    key.split('\t').enumerate().filter(move |(at, _)| *at != session).map(|(_, field)| field)
+impl<'a> ButForSession<'a> {
+    /// `None` when the identity has no session.
+    pub fn new(key: &'a str) -> Option<Self> {
+        let ends: Vec<usize> = key.match_indices('\t').map(|(at, _)| at).collect();
+        let [first, second, third, _] = ends[..] else { return None };
+        let (from, to) = if key.starts_with(OAT) { (second, third) } else { (first, second) };
+        Some(Self { before: key.get(..=from)?, after: key.get(to..)? })
+    }
+
+    /// Whether `key` differs in the session at most.
+    pub fn is(&self, key: &str) -> bool {
+        let session = key.strip_suffix(self.after).and_then(|rest| rest.strip_prefix(self.before));
+        session.is_some_and(|session| !session.contains('\t'))
+    }
 }
 
 /// Session id and name of `stream`, by which a device that moved to another address is found again; `None` when
@@ -90,7 +101,9 @@ mod tests {
             ("session\t192.0.2.1\tDesk", "session\t192.0.2.1\tDesk", false),
             ("long\t00", "long\t00", false),
         ] {
-            assert_eq!(same_but_for_session(one, other), same, "{one} and {other}");
+            let is_same = |a, b| ButForSession::new(a).is_some_and(|a: ButForSession<'_>| a.is(b));
+            assert_eq!(is_same(one, other), same, "{one} and {other}");
+            assert_eq!(is_same(other, one), same, "{other} and {one}");
         }
     }
 }
