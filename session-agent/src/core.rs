@@ -247,6 +247,7 @@ impl Driver {
         let now = self.clock.now();
         let answer = self.model.handle_ask(now, request.ask);
         self.model.settle(now);
+        self.save(now);
         let serial = self.publish(now, ends);
         let _ = request.reply.send((answer, serial)); // a caller that went away needs no answer
     }
@@ -256,6 +257,7 @@ impl Driver {
     fn settle(&mut self, ends: &Ends, mut changed: bool, quiet: bool) -> bool {
         let (now, active) = (self.clock.now(), self.active);
         self.look_at_lock(now);
+        self.save(now);
         let old = self.world_at.plus(WORLD_AGE) <= now.mono;
         let due = old || self.model.poll_timeout().is_some_and(|due| due <= now.mono);
         if !quiet || due || !self.model.is_settled() || self.active != active {
@@ -300,9 +302,6 @@ impl Driver {
             self.model.handle_port_taken(now, port);
             told = true;
         }
-        if let Some(saved) = self.model.poll_save(now) {
-            self.states.write(saved);
-        }
         if changed || told {
             let from = self.world_at.plus(WORLD_EVERY).max(self.world_from).max(now.mono);
             self.world_due = self.world_due.or(Some(from));
@@ -311,6 +310,13 @@ impl Driver {
             self.publish(now, ends);
         }
         told
+    }
+
+    /// Hands over the state to be written, if it is due.
+    fn save(&mut self, now: Now) {
+        if let Some(saved) = self.model.poll_save(now) {
+            self.states.write(saved);
+        }
     }
 
     fn publish(&mut self, now: Now, ends: &Ends) -> u64 {

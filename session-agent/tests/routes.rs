@@ -166,6 +166,9 @@ fn a_preset_comes_back_also_with_other_devices_in_its_roles() {
         manager.save_preset("Sunday", HashMap::new()).await.expect("saves");
         let seen = world.snapshot().await; // it is there when the call returns
         assert_eq!(seen.manager.presets["Sunday"]["Drums"], format!("wireloom.{drums}.rx"));
+        let state = world.path("state/wireloom/state.json");
+        let is_saved = || std::fs::read_to_string(&state).is_ok_and(|text| text.contains("Sunday"));
+        world::until("the preset in the file", is_saved).await;
         world.kill_agent();
         world.start_agent().await;
         let manager = world.manager().await;

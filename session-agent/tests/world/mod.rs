@@ -16,6 +16,8 @@ use zbus::Connection;
 /// Nothing here may depend on being faster than this.
 const PATIENCE: Duration = Duration::from_secs(40);
 const INSIDE: &str = "WIRELOOM_TEST_INSIDE";
+/// The group of announcements, as the kernel prints it.
+const ANNOUNCEMENTS: &str = "FFFFFFEF";
 
 /// Runs `test` in namespaces of its own, by starting this very test again there.
 pub fn run<F: Future<Output = ()>>(name: &str, test: impl FnOnce() -> F) {
@@ -154,6 +156,13 @@ impl World {
         let name = zbus::names::BusName::try_from(wireloom_dbus::BUS_NAME).expect("a name");
         until_async("the agent's name", async || bus.name_has_owner(name.clone()).await.unwrap_or(false))
             .await;
+        // Most tests announce something once, and at once. Who is not active, or finds the port taken, joins nothing.
+        for _ in 0..40 {
+            if std::fs::read_to_string("/proc/net/igmp").is_ok_and(|groups| groups.contains(ANNOUNCEMENTS)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
     }
 
     /// Ends the agent without a word (SIGKILL).

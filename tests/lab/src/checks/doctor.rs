@@ -192,7 +192,7 @@ impl Patient<'_> {
         let mut last = Vec::new();
         let seen = wait::until(&format!("{found:?} after {what}"), SETTLED, || {
             last = self.look(beside)?;
-            Ok((odd(&last) == wanted).then_some(()))
+            Ok((Self::but_for_stalls(odd(&last), &wanted) == wanted).then_some(()))
         });
         seen.with_context(|| format!("last seen: {:?}", odd(&last)))?;
         let name = found.split(' ').next().unwrap_or_default();
@@ -200,6 +200,15 @@ impl Patient<'_> {
         let finding = finding.context("it was found")?.clone();
         ensure!(finding["advice"] != "", "nothing is advised: {finding}");
         Ok(finding)
+    }
+
+    /// What was `found`, less what a machine without real-time priority brings about by itself: packets are taken too
+    /// late in its stalls, so that the latency is raised, and stays.
+    fn but_for_stalls(mut found: BTreeSet<String>, wanted: &BTreeSet<String>) -> BTreeSet<String> {
+        if found.contains("real-time warning") && !wanted.contains("quantum warning") {
+            found.remove("quantum warning");
+        }
+        found
     }
 
     fn suffer(&self, fault: &Fault, healthy: &BTreeSet<String>) -> anyhow::Result<()> {
@@ -249,7 +258,7 @@ impl Patient<'_> {
     fn well(&self, after: &str, healthy: &BTreeSet<String>) -> anyhow::Result<()> {
         let mut last = BTreeSet::new();
         let seen = wait::until(&format!("a healthy computer after {after}"), SETTLED, || {
-            last = odd(&self.look(&[])?);
+            last = Self::but_for_stalls(odd(&self.look(&[])?), healthy);
             Ok((last == *healthy).then_some(()))
         });
         seen.with_context(|| format!("last seen: {last:?}"))
