@@ -1,6 +1,6 @@
 //! What can be read of the agent afterwards: in the journal with fields of its own, else on standard error.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, fmt, registry};
 use wireloom_units::Nanos;
 
+use crate::side_by_side::differing;
 use crate::view::{Condition, RouteView, StreamView, World};
 
 /// Lines go where standard error goes, and to the journal with their fields when that is the journal.
@@ -121,17 +122,12 @@ fn changed<'a, T>(
     new: &'a BTreeMap<String, Arc<T>>,
     condition: impl Fn(&'a T) -> &'a Condition,
 ) -> Vec<(&'a T, Option<&'a Condition>)> {
-    let mut found = Vec::new();
-    for id in old.keys().chain(new.keys()).collect::<BTreeSet<_>>() {
-        match (old.get(id), new.get(id)) {
-            (Some(before), Some(now)) if Arc::ptr_eq(before, now) => {}
-            (Some(before), Some(now)) if !differ(condition(before), condition(now)) => {}
-            (_, Some(now)) => found.push((now.as_ref(), Some(condition(now)))),
-            (Some(before), None) => found.push((before.as_ref(), None)),
-            (None, None) => {}
-        }
-    }
-    found
+    let told = |(_, before, now): (_, Option<&'a Arc<T>>, Option<&'a Arc<T>>)| match (before, now) {
+        (Some(before), Some(now)) if !differ(condition(before), condition(now)) => None,
+        (_, Some(now)) => Some((now.as_ref(), Some(condition(now)))),
+        (before, None) => before.map(|before| (before.as_ref(), None)),
+    };
+    differing(old, new).filter_map(told).collect()
 }
 
 #[cfg(test)]

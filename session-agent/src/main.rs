@@ -23,6 +23,8 @@ mod request;
 mod sap_senders;
 mod sap_sockets;
 mod settings;
+mod side_by_side;
+mod stamp;
 mod store;
 mod time;
 mod usrvclock;

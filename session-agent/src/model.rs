@@ -2,6 +2,7 @@
 //!
 //! Inputs are `handle_*`; [`Model::settle`] then compares wanted with seen and leaves its wishes in `poll_*`.
 
+mod around;
 mod clock;
 mod describe;
 mod device;
@@ -46,6 +47,7 @@ pub use lives::DropInState;
 pub use routes::{GraphObject, LinkOp};
 
 use crate::settings::Settings;
+use crate::stamp::Stamped;
 use crate::store::{Saved, SavedStream};
 use crate::time::Now;
 use crate::view::{Condition, World};
@@ -66,7 +68,7 @@ pub struct Model {
     streams: BTreeMap<String, Entry>,
     /// Identity text -> id, of the streams in `streams` and in `saved`.
     by_key: HashMap<String, String>,
-    listener: SapListener,
+    listener: Stamped<SapListener>,
     announcer: SapAnnouncer,
     /// Announced stream -> its id.
     heard: BTreeMap<StreamId, String>,
@@ -76,13 +78,13 @@ pub struct Model {
     not_adopted: BTreeSet<String>,
     told_own: BTreeSet<(IpAddr, String)>,
     /// RAVENNA sessions by DNS-SD instance name.
-    sessions: BTreeMap<String, ravenna::Session>,
+    sessions: Stamped<BTreeMap<String, ravenna::Session>>,
     /// Why own streams cannot be offered by RAVENNA; empty when they can.
     ravenna_trouble: String,
     /// Why announcements are not heard at all.
     deaf: Option<&'static str>,
     arrivals: u64,
-    interfaces: Vec<InterfaceFacts>,
+    interfaces: Stamped<Vec<InterfaceFacts>>,
     received: HashMap<u32, u64>,
     clock: ClockFacts,
     clock_conditions: BTreeMap<String, Condition>,
@@ -95,6 +97,7 @@ pub struct Model {
     drop_in: DropInState,
     watch_until: Option<Nanos>,
     jobs: jobs::Jobs,
+    around: around::Around,
     routes: routes::Routes,
     oat: oat::Oat,
     offers: offered::Offers,
@@ -127,17 +130,17 @@ impl Model {
             condition: Condition::default(),
             streams: BTreeMap::new(),
             by_key: HashMap::new(),
-            listener: SapListener::new(),
+            listener: SapListener::new().into(),
             announcer: SapAnnouncer::new(seed),
             heard: BTreeMap::new(),
             removed: BTreeMap::new(),
             not_adopted: BTreeSet::new(),
             told_own: BTreeSet::new(),
-            sessions: BTreeMap::new(),
+            sessions: Stamped::default(),
             ravenna_trouble: String::new(),
             deaf: None,
             arrivals: 0,
-            interfaces: Vec::new(),
+            interfaces: Stamped::default(),
             received: HashMap::new(),
             clock: ClockFacts::default(),
             clock_conditions: BTreeMap::new(),
@@ -148,6 +151,7 @@ impl Model {
             drop_in: DropInState::default(),
             watch_until: None,
             jobs: jobs::Jobs::default(),
+            around: around::Around::default(),
             routes: routes::Routes::default(),
             oat: oat::Oat::default(),
             offers: offered::Offers::new(&mut random),
@@ -186,7 +190,9 @@ impl Model {
         };
         let moved = addresses(&self.interfaces) != addresses(&interfaces);
         let before: BTreeSet<u32> = self.joined().iter().map(|facts| facts.index).collect();
-        self.interfaces = interfaces;
+        if *self.interfaces != interfaces {
+            self.interfaces = interfaces.into();
+        }
         let after: BTreeSet<u32> = self.joined().iter().map(|facts| facts.index).collect();
         for index in before.symmetric_difference(&after) {
             self.listener.handle_interface(now.mono, *index, after.contains(index));
@@ -237,7 +243,7 @@ impl Model {
     /// Puts back what the user made: settings, own streams, added descriptions.
     fn restore(&mut self, now: Now) {
         self.restore_settings();
-        for (id, stream) in &self.saved.streams {
+        for (id, stream) in &*self.saved.streams {
             for key in &stream.keys {
                 self.by_key.insert(key.clone(), id.clone());
             }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tracing::{debug, error};
 
 use crate::request::Flavour;
+use crate::stamp::Stamped;
 
 /// A state file larger than this is not ours.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
@@ -24,9 +25,9 @@ pub struct Saved {
     /// What the user changed; absent ones come from the configuration.
     pub settings: SavedSettings,
     /// Streams by stable id: everything that was ever seen and is not forgotten yet.
-    pub streams: BTreeMap<String, SavedStream>,
+    pub streams: Stamped<BTreeMap<String, SavedStream>>,
     /// Aliases of devices by stable id.
-    pub devices: BTreeMap<String, String>,
+    pub devices: Stamped<BTreeMap<String, String>>,
     /// Descriptions that the user added, by a number that only orders them.
     pub added: Vec<String>,
     /// Transmit streams of this computer.

@@ -12,6 +12,7 @@ use zbus::{Connection, connection, fdo};
 use super::{checkpoint, clock, device, interface, job, manager, object_path, route, statistics, stream};
 use crate::clock_service::ClockService;
 use crate::request::Core;
+use crate::side_by_side::differing;
 use crate::view::{
     CheckpointView, ClockView, DeviceView, InterfaceView, JobView, ManagerView, RouteView, StreamView, World,
 };
@@ -85,16 +86,17 @@ async fn round(bus: &Connection, core: &Core, old: &World, new: &World) -> zbus:
     kind(bus, "clock", &old.clocks, &new.clocks, |_, view| clock::Clock { view }).await?;
     // Devices before their streams when they come, after them when they go: references stay valid.
     let device = |_: &str, view| device::Device { view, core: core.clone() };
-    appear(bus, "device", &old.devices, &new.devices, device).await?;
+    appear(bus, "device", &old.devices, &new.devices, |_| true, device).await?;
     let stream = |_: &str, view| stream::Stream { view, core: core.clone() };
     kind(bus, "stream", &old.streams, &new.streams, stream).await?;
-    let (before, after) = (shown_only(&old.streams), shown_only(&new.streams));
     let statistics = |_: &str, view| statistics::Statistics { view, core: core.clone() };
-    kind(bus, "stream", &before, &after, statistics).await?;
+    let is_shown = |view: &StreamView| view.shown;
+    disappear::<statistics::Statistics>(bus, "stream", &old.streams, &new.streams, is_shown).await?;
+    appear(bus, "stream", &old.streams, &new.streams, is_shown, statistics).await?;
     kind(bus, "route", &old.routes, &new.routes, |_, view| route::Route { view }).await?;
     let checkpoint = |_: &str, view| checkpoint::Checkpoint { view, core: core.clone() };
     kind(bus, "checkpoint", &old.checkpoints, &new.checkpoints, checkpoint).await?;
-    disappear::<device::Device>(bus, "device", &old.devices, &new.devices).await?;
+    disappear::<device::Device>(bus, "device", &old.devices, &new.devices, |_| true).await?;
     let job = |id: &str, view| job::Job { id: id.to_owned(), view, core: core.clone() };
     kind(bus, "job", &old.jobs, &new.jobs, job).await?;
     for (id, view) in &new.jobs {
@@ -106,10 +108,6 @@ async fn round(bus: &Connection, core: &Core, old: &World, new: &World) -> zbus:
         }
     }
     Ok(())
-}
-
-fn shown_only(streams: &BTreeMap<String, Arc<StreamView>>) -> BTreeMap<String, Arc<StreamView>> {
-    streams.iter().filter(|(_, view)| view.shown).map(|(id, view)| (id.clone(), view.clone())).collect()
 }
 
 /// A served object that shows a view.
@@ -163,20 +161,22 @@ async fn kind<I: Served>(
     new: &BTreeMap<String, Arc<I::View>>,
     make: impl Fn(&str, Arc<I::View>) -> I,
 ) -> zbus::Result<()> {
-    disappear::<I>(bus, name, old, new).await?;
-    appear(bus, name, old, new, make).await
+    disappear::<I>(bus, name, old, new, |_| true).await?;
+    appear(bus, name, old, new, |_| true, make).await
 }
 
+/// Adds and updates objects of those that `is_on_bus`.
 async fn appear<I: Served>(
     bus: &Connection,
     name: &str,
     old: &BTreeMap<String, Arc<I::View>>,
     new: &BTreeMap<String, Arc<I::View>>,
+    is_on_bus: impl Fn(&I::View) -> bool,
     make: impl Fn(&str, Arc<I::View>) -> I,
 ) -> zbus::Result<()> {
-    for (id, view) in new {
-        match old.get(id) {
-            Some(before) if Arc::ptr_eq(before, view) => {}
+    for (id, before, after) in differing(old, new) {
+        let Some(view) = after.filter(|view| is_on_bus(view)) else { continue };
+        match before.filter(|view| is_on_bus(view)) {
             Some(_) => update::<I>(bus, object_path(name, id).as_str(), || view.clone()).await?,
             None => {
                 bus.object_server().at(object_path(name, id), make(id, view.clone())).await?;
@@ -186,14 +186,18 @@ async fn appear<I: Served>(
     Ok(())
 }
 
+/// Removes objects that are no longer of those that `is_on_bus`.
 async fn disappear<I: Served>(
     bus: &Connection,
     name: &str,
     old: &BTreeMap<String, Arc<I::View>>,
     new: &BTreeMap<String, Arc<I::View>>,
+    is_on_bus: impl Fn(&I::View) -> bool,
 ) -> zbus::Result<()> {
-    for id in old.keys().filter(|id| !new.contains_key(*id)) {
-        bus.object_server().remove::<I, _>(object_path(name, id)).await?;
+    for (id, before, after) in differing(old, new) {
+        if before.is_some_and(|view| is_on_bus(view)) && !after.is_some_and(|view| is_on_bus(view)) {
+            bus.object_server().remove::<I, _>(object_path(name, id)).await?;
+        }
     }
     Ok(())
 }

@@ -1,15 +1,17 @@
 //! A stream with what was made of it, so that it is made anew only after the stream, or what counts beside it, changed.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::ops::{Deref, DerefMut};
 
 use super::Known;
+use super::around::fingerprint;
 use super::device_keys::Named;
 use super::oat::Says;
 use super::routes::Control;
 use super::settle::{Rules, Written};
 use super::views::Beside;
 use super::why::Facts;
+use crate::stamp::Stamp;
 
 /// A stream with what was made of it.
 #[derive(Debug)]
@@ -20,6 +22,8 @@ pub struct Entry {
     device: OnceCell<String>,
     /// What it says of whom to ask, likewise.
     says: OnceCell<Option<Says>>,
+    /// What it is to others, and after which change.
+    roll: Option<(u64, u64)>,
     /// Its node as it was written last.
     pub written: Option<Made<Rules, Written>>,
     /// The key of its device, and what the user called that.
@@ -37,8 +41,17 @@ pub struct Entry {
 pub struct Made<B, T = ()> {
     change: u64,
     beside: B,
+    /// When `beside` was last found to be still so.
+    since: Cell<Option<Stamp>>,
     /// What was made.
     pub it: T,
+}
+
+impl<B, T> Made<B, T> {
+    /// What it was made of beside the stream was found to be still so, looked at as it is `since` then.
+    pub fn keep(&self, since: Option<Stamp>) {
+        self.since.set(since);
+    }
 }
 
 impl Entry {
@@ -59,7 +72,24 @@ impl Entry {
 
     /// `it` was made of what the stream is now, and of `beside`.
     pub const fn made<B, T>(&self, beside: B, it: T) -> Made<B, T> {
-        Made { change: self.changes, beside, it }
+        Made { change: self.changes, beside, since: Cell::new(None), it }
+    }
+
+    /// Notes what it is to others. Answers whether it was something else before.
+    pub fn enrol(&mut self) -> bool {
+        if self.roll.is_some_and(|(change, _)| change == self.changes) {
+            return false;
+        }
+        let before = self.roll.map(|(_, before)| before);
+        let now = fingerprint(self);
+        self.roll = Some((self.changes, now));
+        before != Some(now)
+    }
+
+    /// Whether `made` was kept `since` then, and the stream has not changed either: nobody has to look.
+    pub fn rests<B, T>(&self, made: &Option<Made<B, T>>, since: Option<Stamp>) -> bool {
+        let made = made.as_ref().filter(|made| made.change == self.changes);
+        since.is_some() && made.is_some_and(|made| made.since.get() == since)
     }
 
     /// What was made, when it would be made alike of what the stream is now and of `beside`.
@@ -76,6 +106,7 @@ impl From<Known> for Entry {
             changes: 0,
             device: OnceCell::new(),
             says: OnceCell::new(),
+            roll: None,
             written: None,
             named: None,
             told: None,

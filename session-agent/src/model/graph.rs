@@ -7,6 +7,7 @@ use wireloom_wanted::{Key, MAX_VALUE_BYTES, Node, SCHEMA, StateReport};
 
 use super::Model;
 use super::routes::GraphObject;
+use crate::stamp::Stamp;
 use crate::time::Now;
 
 /// A write that PipeWire has not confirmed is repeated after this.
@@ -63,6 +64,8 @@ pub struct Mirror {
     /// What the user chose as the default source and the default sink, by `node.name`.
     pub chosen: [Option<String>; 2],
     keys: BTreeMap<String, String>,
+    /// Since when the keys of nodes and devices are as they are, and what is under way to them.
+    node_keys: Stamp,
     pending: HashMap<String, (Option<String>, Nanos)>,
     ops: VecDeque<GraphOp>,
     /// What nodes that no stream has said before the object was settled, for the streams that are adopted then.
@@ -109,12 +112,25 @@ impl Mirror {
         self.value(key) == Some(value) && !self.pending.contains_key(key)
     }
 
+    /// Since when the keys of nodes and devices are as they are, and what is under way to them.
+    pub const fn node_keys(&self) -> Stamp {
+        self.node_keys
+    }
+
+    /// Something about `key` changed.
+    fn touch(&mut self, key: &str) {
+        if key.starts_with("node.") || key.starts_with("device.") {
+            self.node_keys = Stamp::new();
+        }
+    }
+
     /// What `node` said before it was adopted.
     pub fn take_report(&mut self, node: &str) -> Option<StateReport> {
         self.reports.remove(node)
     }
 
     fn forget(&mut self) {
+        self.node_keys = Stamp::new();
         self.keys.clear();
         self.reports.clear();
         self.pending.clear();
@@ -131,9 +147,12 @@ impl Mirror {
             return;
         }
         if self.value(key) == value {
-            self.pending.remove(key);
+            if self.pending.remove(key).is_some() {
+                self.touch(key);
+            }
             return;
         }
+        self.touch(key);
         let value = value.map(str::to_owned);
         self.ops.retain(|op| op.key != key);
         self.pending.insert(key.to_owned(), (value.clone(), now.mono.plus(CONFIRM_WITHIN)));
@@ -142,7 +161,11 @@ impl Mirror {
 
     /// Forgets writes that were not confirmed in time and that nobody wants any more: nothing is to be repeated.
     pub fn forget_unwanted(&mut self, now: Now) {
+        let before = self.pending.len();
         self.pending.retain(|_, (_, until)| *until > now.mono);
+        if self.pending.len() != before {
+            self.node_keys = Stamp::new();
+        }
     }
 
     /// How many writes wait to be polled, and which are not confirmed yet.
@@ -202,6 +225,7 @@ impl Model {
                 }
             }
             GraphEvent::Property { key: None, .. } => {
+                self.graph.node_keys = Stamp::new();
                 self.graph.keys.clear();
                 self.graph.reports.clear();
                 self.graph.pending.clear();
@@ -241,6 +265,7 @@ impl Model {
             }
             Key::Node(_) | Key::Device(_) | Key::Watch | Key::Route(_) => {
                 // Any news of the key answers our write of it, also a value that we did not ask for.
+                self.graph.touch(key);
                 self.graph.pending.remove(key);
                 match value {
                     Some(value) if self.graph.keys.len() < MAX_KEYS => {

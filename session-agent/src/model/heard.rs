@@ -38,7 +38,7 @@ impl Model {
 
     /// Lets the listener notice what did not come.
     pub(super) fn listen_timeout(&mut self, now: Now) {
-        self.listener.handle_wall_clock(now.mono, now.wall_us / 1_000_000 + NTP_TO_UNIX);
+        self.listener.quietly().handle_wall_clock(now.mono, now.wall_us / 1_000_000 + NTP_TO_UNIX);
         if self.listener.poll_timeout().is_some_and(|at| at <= now.mono) {
             self.listener.handle_timeout(now.mono);
         }
@@ -49,7 +49,11 @@ impl Model {
                 && stream.told_use != stream.runs()
             {
                 stream.told_use = stream.runs();
-                self.listener.handle_use(entry, stream.told_use);
+                // One that is used is not seen otherwise for it; one that no longer is may go.
+                match stream.told_use {
+                    true => self.listener.quietly().handle_use(entry, true),
+                    false => self.listener.handle_use(entry, false),
+                }
             }
         }
         self.take_heard(now);
@@ -57,7 +61,7 @@ impl Model {
 
     fn take_heard(&mut self, now: Now) -> bool {
         let mut changed = false;
-        while let Some(event) = self.listener.poll_event() {
+        while let Some(event) = self.listener.quietly().poll_event() {
             changed = true;
             match event {
                 SapEvent::Found(entry) | SapEvent::Changed { id: entry, .. } => self.learn_heard(now, entry),

@@ -10,6 +10,7 @@ use wireloom_wanted::{Keepalive, Leg, Node, State};
 use super::known::Origin;
 use super::{Entry, InterfaceFacts, Known, Model, identity};
 use crate::oat::{Ask, Outgoing, Plan, Subscriptions, Wanted, ask, is_oat, oat_device};
+use crate::stamp::Stamped;
 use crate::time::Now;
 
 /// Ports of streams that find none free in OAT's own range of sixteen.
@@ -28,7 +29,7 @@ pub struct Oat {
     /// Ports that the module could not bind.
     taken: BTreeSet<u16>,
     /// Devices that DNS-SD names, by the full name of their service: also those that send no stream.
-    named: BTreeMap<String, Named>,
+    named: Stamped<BTreeMap<String, Named>>,
     /// Who is controlled: who claims the name of a device that is there does not come in its place.
     plan: Plan,
 }
@@ -42,7 +43,7 @@ struct Named {
 }
 
 /// What an announced stream says of whom to ask.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Hash)]
 pub struct Says {
     /// Where the stream is had: who is asked for it, and its number there; or its group.
     had_at: Option<(SocketAddrV4, u32)>,
@@ -185,7 +186,12 @@ impl Model {
 
     /// Finds who can be told what to play. A device is asked only where its streams come from, in a network of this
     /// computer, so that no announcement makes us ask anybody else.
-    pub(super) fn plan_oat(&mut self) {
+    pub(super) fn plan_oat(&mut self, now: Now) {
+        self.look_around(now);
+        let of = (self.active, [self.around.roll, self.interfaces.stamp(), self.oat.named.stamp()]);
+        if self.around.planned.replace(of) == Some(of) {
+            return;
+        }
         let mut plan = Plan::default();
         let mut found: Vec<(String, SocketAddrV4)> = Vec::new();
         let ours = |address: IpAddr| {
@@ -247,12 +253,19 @@ impl Model {
     /// A device that is known by its address, and then by a stream that came from there, stays the one of the stream:
     /// also when that goes.
     fn name_devices(&mut self) {
-        for named in self.oat.named.values_mut() {
+        let mut renamed = Vec::new();
+        for (name, named) in &*self.oat.named {
             let address = named.control.ip().to_string();
             let of_stream = self.streams.values().find(|stream| {
                 stream.address == address && stream.stream.is_some() && stream.device_key.is_some()
             });
-            if let Some(device) = of_stream.and_then(|stream| stream.device_key.clone()) {
+            let device = of_stream.and_then(|stream| stream.device_key.as_ref());
+            if let Some(device) = device.filter(|device| **device != named.device) {
+                renamed.push((name.clone(), device.clone()));
+            }
+        }
+        for (name, device) in renamed {
+            if let Some(named) = self.oat.named.get_mut(&name) {
                 named.device = device;
             }
         }

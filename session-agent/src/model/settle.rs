@@ -31,15 +31,22 @@ impl Model {
         self.choose_class();
         self.announce_own(now);
         if self.active && self.graph_ready() {
-            self.write_devices(now);
+            self.look_around(now);
+            let is_news = self.around.written.replace(self.around.nodes) != Some(self.around.nodes);
+            if is_news {
+                self.write_devices(now);
+                self.delete_nodes(now);
+            }
             self.write_nodes(now);
-            self.delete_devices(now);
+            if is_news {
+                self.delete_devices(now);
+            }
             let watch = self.watch_until.is_some_and(|until| until > now.mono);
             self.graph.want(now, "watch", watch.then_some("true"));
         }
         self.settle_routes(now);
         self.graph.forget_unwanted(now); // what is wanted has just been written again
-        self.plan_oat();
+        self.plan_oat(now);
         self.settled = self.mark() == before;
         self.judge_states(now);
     }
@@ -57,10 +64,11 @@ impl Model {
 
     /// When [`Model::settle`] is due although nothing happens.
     pub fn poll_timeout(&self) -> Option<Nanos> {
-        let streams = self.streams.iter().filter_map(|(id, stream)| {
+        let leaving = self.streams.iter().filter_map(|(id, stream)| Some((id, stream, stream.leaves_at?)));
+        let streams = leaving.filter_map(|(id, stream, at)| {
             // One that is linked and offline waits for its links, not for time.
             let unused = stream.links() == 0 && !self.is_wished(id);
-            stream.leaves_at.filter(|_| unused || stream.runs() || !is_offline(stream))
+            (unused || stream.runs() || !is_offline(stream)).then_some(at)
         });
         let fixed = [
             self.save_at,
@@ -142,25 +150,36 @@ impl Model {
         }
     }
 
+    /// Deletes nodes of streams that are not there or not shown any more.
+    fn delete_nodes(&mut self, now: Now) {
+        let is_shown = |node| self.stream_with_node(node).is_some_and(|stream| stream.shown);
+        let stale = self.graph.nodes().filter(|(node, _)| node.starts_with("s-") && !is_shown(node));
+        for key in stale.map(|(node, _)| format!("node.{node}")).collect::<Vec<_>>() {
+            self.graph.want(now, &key, None);
+        }
+    }
+
     fn write_nodes(&mut self, now: Now) {
         let (mut shown, mut anew) = (0, Vec::new());
+        let since = Some(self.around.nodes);
         for (id, stream) in self.streams.iter().filter(|(_, stream)| stream.shown) {
             let Some(node) = &stream.node else { continue };
             shown += 1;
+            if stream.rests(&stream.written, since) {
+                continue;
+            }
             let rules = self.rules_of(id, stream);
             let still = stream.still(&stream.written, &rules);
-            if still.is_none_or(|written| self.graph.value(&written.key) != Some(&written.text)) {
+            let is_there = |written: &&Written| self.graph.value(&written.key) == Some(&written.text);
+            if still.filter(is_there).is_some() {
+                stream.written.iter().for_each(|written| written.keep(since));
+            } else {
                 let policy = Policy::new(stream, &rules);
                 let before = stream.written.as_ref().map(|made| &made.it);
                 let same = before.filter(|written| written.policy == policy && written.described == *node);
                 let written = same.cloned().or_else(|| Written::new(id, node, policy));
                 anew.extend(written.map(|written| (id.clone(), stream.made(rules, written))));
             }
-        }
-        let is_shown = |node| self.stream_with_node(node).is_some_and(|stream| stream.shown);
-        let stale = self.graph.nodes().filter(|(node, _)| node.starts_with("s-") && !is_shown(node));
-        for key in stale.map(|(node, _)| format!("node.{node}")).collect::<Vec<_>>() {
-            self.graph.want(now, &key, None);
         }
         if anew.is_empty() {
             return;

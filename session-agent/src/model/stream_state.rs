@@ -1,8 +1,5 @@
 //! How a stream is, in a word, a reason and a sentence.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-
 use wireloom_wanted::{ClockRelation, State};
 
 use super::why::{self, Facts};
@@ -10,18 +7,20 @@ use super::{Entry, Known, Model, clock};
 use crate::oat::NO_ANSWER;
 use crate::time::Now;
 
-/// Who is said to use which address: ids of streams.
-pub type AddressUsers<'a> = HashMap<IpAddr, Vec<(u16, &'a str)>>;
-
 impl Model {
     /// Decides the states of streams.
     pub(super) fn judge_streams(&mut self, now: Now) {
-        let users = self.address_users();
+        self.look_around(now);
         let mut decided = Vec::new();
         for (id, stream) in &self.streams {
-            let facts = self.facts_of(id, stream, &users);
-            if stream.still(&stream.judged, &facts).is_none() {
-                decided.push((id.clone(), state_of(stream, &facts), facts));
+            let since = self.since(stream);
+            if stream.rests(&stream.judged, since) {
+                continue;
+            }
+            let facts = self.facts_of(id, stream);
+            match &stream.judged {
+                Some(judged) if stream.still(&stream.judged, &facts).is_some() => judged.keep(since),
+                _ => decided.push((id.clone(), state_of(stream, &facts), facts)),
             }
         }
         for (id, (state, reason, text), facts) in decided {
@@ -34,19 +33,8 @@ impl Model {
         }
     }
 
-    /// All addresses of all streams.
-    pub(super) fn address_users(&self) -> AddressUsers<'_> {
-        let mut users = AddressUsers::new();
-        for (id, stream) in &self.streams {
-            for leg in stream.node.iter().flat_map(|node| &node.legs) {
-                users.entry(leg.address).or_default().push((leg.port, id));
-            }
-        }
-        users
-    }
-
-    /// What the checks of `stream` need to know beside it.
-    pub(super) fn facts_of(&self, id: &str, stream: &Entry, users: &AddressUsers<'_>) -> Facts {
+    /// What the checks of `stream` need to know beside it, as [`Model::look_around`] found it last.
+    pub(super) fn facts_of(&self, id: &str, stream: &Entry) -> Facts {
         let (active, connected, ready) = (self.active, self.graph.connected, self.graph_ready());
         let (relation, clock_text) = self.clock_of(stream);
         let same_clock = match &stream.stream {
@@ -61,7 +49,7 @@ impl Model {
             ready,
             same_clock,
             clock_text,
-            same_address: self.other_user(id, stream, users),
+            same_address: self.other_user(id, stream),
             heard_on: self.heard_on(stream),
             without_ipv6: self.without_ipv6(stream),
             no_way: stream.is_own().then(|| self.no_way(id)).flatten(),
@@ -125,15 +113,14 @@ impl Model {
 
     /// The name of another stream with an address of `stream`. An own stream wants its address for itself; two of
     /// others disturb each other when they share the port too, unless one device says the same twice.
-    fn other_user(&self, id: &str, stream: &Entry, users: &AddressUsers<'_>) -> Option<String> {
+    fn other_user(&self, id: &str, stream: &Entry) -> Option<String> {
         let legs = stream.node.iter().flat_map(|node| &node.legs);
         let mut others = legs.flat_map(|leg| {
-            let users = users.get(&leg.address).into_iter().flatten();
+            let users = self.around.users.get(&leg.address).into_iter().flatten();
             users.filter(|(port, other)| *other != id && (stream.is_transmit() || *port == leg.port))
         });
         let disturbs = |other: &&Entry| stream.is_transmit() || other.device_id() != stream.device_id();
-        others
-            .find_map(|(_, other)| self.streams.get(*other).filter(disturbs).map(|known| known.name.clone()))
+        others.find_map(|(_, other)| self.streams.get(other).filter(disturbs).map(|known| known.name.clone()))
     }
 }
 

@@ -1,5 +1,6 @@
 //! The model in virtual time: what it wants after hours that pass in microseconds.
 
+mod beside;
 mod crowd;
 mod devices;
 mod executor;
@@ -8,12 +9,14 @@ mod offered;
 mod own;
 mod ravenna;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use wireloom_sdp::{SapPacket, Via, message_hash};
 use wireloom_units::Nanos;
 use wireloom_wanted::Node;
 
+use super::around::Around;
 use super::device_keys::Named;
 use super::known::node_id;
 use super::oat::Says;
@@ -35,6 +38,8 @@ pub(super) struct Bench {
     pub(super) now: Now,
     pub(super) object: std::collections::BTreeMap<String, String>,
     writes: usize,
+    /// How often the model came to rest.
+    settled: usize,
 }
 
 impl Bench {
@@ -55,7 +60,7 @@ impl Bench {
             ..InterfaceFacts::default()
         };
         model.handle_interfaces(now, vec![facts]);
-        Self { model, now, object: Default::default(), writes: 0 }
+        Self { model, now, object: Default::default(), writes: 0, settled: 0 }
     }
 
     /// PipeWire is there, with `object` in its metadata.
@@ -92,7 +97,8 @@ impl Bench {
         }
     }
 
-    /// Settling again changes nothing.
+    /// Settling again changes nothing, also when nothing is remembered of what was looked at before. That is forgotten now
+    /// and then only, so that what is remembered is put to use as well.
     fn is_settled(&mut self) {
         let seen = |model: &mut Model, now: Now| {
             let world = World { serial: 0, ..World::clone(&model.refresh_world(now)) };
@@ -100,6 +106,10 @@ impl Bench {
             (world, due, plan, model.graph.under_way(), model.routes.engine.revision())
         };
         let once = seen(&mut self.model, self.now);
+        self.settled += 1;
+        if self.settled.is_multiple_of(3) {
+            self.model.around = Around::default();
+        }
         self.model.settle(self.now);
         assert!(seen(&mut self.model, self.now) == once);
     }
@@ -107,12 +117,15 @@ impl Bench {
     /// What was made of a stream before is what would be made of it now.
     fn is_as_made_anew(&mut self) {
         let world = self.model.refresh_world(self.now);
-        let users = self.model.address_users();
+        let devices: BTreeMap<_, _> =
+            world.devices.iter().map(|(id, view)| (id.clone(), (**view).clone())).collect();
+        assert_eq!(devices, self.model.device_views());
+        assert_eq!(self.model.around.users, self.model.address_users());
         for (id, stream) in &self.model.streams {
-            let facts = self.model.facts_of(id, stream, &users);
+            let facts = self.model.facts_of(id, stream);
             let Condition { state, reason, text, .. } = stream.condition.clone();
             assert_eq!((state, reason, text), stream_state::state_of(stream, &facts), "{id}");
-            let anew = self.model.beside(id, stream, &users).view(id, stream);
+            let anew = self.model.beside(id, stream).view(id, stream);
             assert_eq!(*world.streams[id], anew);
             let rules = self.model.rules_of(id, stream);
             if let Some(written) = stream.still(&stream.written, &rules) {

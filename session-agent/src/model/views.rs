@@ -8,10 +8,10 @@ use wireloom_units::ClockIdentity;
 use wireloom_wanted::{ClockRelation, Mode};
 
 use super::known::node_id;
-use super::stream_state::AddressUsers;
 use super::why::Facts;
 use super::{Entry, InterfaceFacts, Known, Model, clock, device, node, why};
 use crate::settings::Show;
+use crate::side_by_side::side_by_side;
 use crate::time::Now;
 use crate::view::{ClockView, DeviceView, InterfaceView, JobView, LegView, ManagerView, StreamView, World};
 
@@ -34,31 +34,45 @@ impl Model {
     /// Makes the world anew; entries that did not change are shared with the one before.
     pub fn refresh_world(&mut self, now: Now) -> Arc<World> {
         self.view_routes(now);
+        self.look_around(now);
         self.note_hearings(now);
         let old = self.world.clone();
-        let users = self.address_users();
-        let mut streams = BTreeMap::new();
+        let mut streams = Vec::new();
         let mut anew = Vec::new();
-        for (id, stream) in &self.streams {
-            let beside = self.beside(id, stream, &users);
-            let view = match old.streams.get(id) {
-                Some(view) if stream.still(&stream.viewed, &beside).is_some() => view.clone(),
-                before => {
+        for (id, before, stream) in side_by_side(&old.streams, &self.streams) {
+            let Some(stream) = stream else { continue };
+            let since = self.since(stream);
+            if let Some(view) = before.filter(|_| stream.rests(&stream.viewed, since)) {
+                streams.push((id.to_owned(), view.clone()));
+                continue;
+            }
+            let beside = self.beside(id, stream);
+            let view = match (before, &stream.viewed) {
+                (Some(view), Some(viewed)) if stream.still(&stream.viewed, &beside).is_some() => {
+                    viewed.keep(since);
+                    view.clone()
+                }
+                _ => {
                     let view = shared(before, beside.view(id, stream));
-                    anew.push((id.clone(), beside));
+                    anew.push((id.to_owned(), beside));
                     view
                 }
             };
-            streams.insert(id.clone(), view);
+            streams.push((id.to_owned(), view));
         }
+        let of = [self.around.roll, self.saved.devices.stamp()];
+        let devices = match self.around.viewed.replace(of) == Some(of) {
+            true => old.devices.clone(),
+            false => share(&old.devices, self.device_views()),
+        };
         let world = World {
             serial: old.serial + 1,
             manager: shared(Some(&old.manager), self.manager_view()),
             interfaces: share(&old.interfaces, self.interface_views()),
             clocks: share(&old.clocks, self.clock_views()),
-            devices: share(&old.devices, self.device_views()),
-            streams,
-            routes: share(&old.routes, self.route_views(&users)),
+            devices,
+            streams: streams.into_iter().collect(),
+            routes: share(&old.routes, self.route_views()),
             checkpoints: share(&old.checkpoints, self.checkpoint_views()),
             jobs: share::<JobView>(&old.jobs, self.jobs.views(now)),
         };
@@ -74,6 +88,10 @@ impl Model {
     /// Dates what was heard since, once: the two clocks drift against each other, and what was not heard again must
     /// look as it did before.
     fn note_hearings(&mut self, now: Now) {
+        let of = [self.around.roll, self.listener.stamp(), self.sessions.stamp()];
+        if self.around.dated.replace(of) == Some(of) {
+            return;
+        }
         let last = |stream: &Entry| {
             let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
             let announced = heard.and_then(|heard| heard.via.iter().map(|hearing| hearing.last).max());
@@ -230,7 +248,7 @@ impl Model {
         })
     }
 
-    fn device_views(&self) -> BTreeMap<String, DeviceView> {
+    pub(super) fn device_views(&self) -> BTreeMap<String, DeviceView> {
         let mut devices: BTreeMap<String, DeviceView> = BTreeMap::new();
         for (id, stream) in &self.streams {
             let device_id = stream.device_id();
@@ -254,7 +272,7 @@ impl Model {
     }
 
     /// What the view of `stream` shows that it does not know itself.
-    pub(super) fn beside(&self, id: &str, stream: &Entry, users: &AddressUsers<'_>) -> Beside {
+    pub(super) fn beside(&self, id: &str, stream: &Entry) -> Beside {
         let saved = self.saved.streams.get(id);
         let heard = stream.entry.and_then(|entry| self.listener.stream(entry));
         Beside {
@@ -265,7 +283,7 @@ impl Model {
             relation: self.clock_of(stream).0,
             latency: self.latency_of(stream),
             trouble: self.ravenna_trouble.clone(),
-            facts: self.facts_of(id, stream, users),
+            facts: self.facts_of(id, stream),
         }
     }
 }

@@ -6,7 +6,6 @@ use wireloom_route::{Answer, DeviceId, Pair, Route, RouteState};
 use wireloom_units::Nanos;
 
 use super::super::Model;
-use super::super::stream_state::AddressUsers;
 use super::devices::{engine_id, node_name, stream_id};
 use super::requests::hashed;
 use super::why;
@@ -125,10 +124,7 @@ impl Model {
         Nanos(receive + packet)
     }
 
-    pub(in super::super) fn route_views(
-        &self,
-        users: &AddressUsers<'_>,
-    ) -> impl Iterator<Item = (String, RouteView)> {
+    pub(in super::super) fn route_views(&self) -> impl Iterator<Item = (String, RouteView)> {
         self.routes.views.iter().map(|(id, view)| {
             let source = engine_id(&view.source, wireloom_route::Side::Transmits);
             let sink = engine_id(&view.sink, wireloom_route::Side::Receives);
@@ -139,7 +135,7 @@ impl Model {
             }
             // Of a direct route this computer receives nothing that could be looked at.
             if let Some(stream) = self.streams.get(&view.source_stream).filter(|_| view.way != "direct") {
-                let facts = self.facts_of(&view.source_stream, stream, users);
+                let facts = self.facts_of(&view.source_stream, stream);
                 let checks = super::super::why::checks(stream, &facts);
                 view.checks.push(why::source(&view.source_name, &checks));
                 hear(&mut view, &stream.condition);

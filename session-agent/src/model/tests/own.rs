@@ -23,7 +23,7 @@ impl Bench {
             .collect()
     }
 
-    fn follow(&mut self, grandmaster: [u8; 8]) {
+    pub(super) fn follow(&mut self, grandmaster: [u8; 8]) {
         let line = Line {
             source: Source::PtpV2(0),
             state: LineState::Locked,
