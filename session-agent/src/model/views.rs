@@ -309,7 +309,7 @@ impl Beside {
         let found_by = [("sap", self.announced), ("dns-sd", !stream.sessions.is_empty())];
         let report = stream.report.as_ref();
         let mut warnings = stream.warnings.clone();
-        if stream.is_transmit() && !self.trouble.is_empty() {
+        if stream.is_own() && !self.trouble.is_empty() {
             warnings.push(self.trouble.clone());
         }
         if let (true, Some(name), Some(leg)) =
