@@ -8,6 +8,7 @@ mod devices;
 mod ffi;
 mod limits;
 mod links;
+mod membership;
 mod observer;
 mod patching;
 mod plugin;

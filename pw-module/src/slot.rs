@@ -11,16 +11,13 @@ use crate::ffi::{
     WorldCell,
 };
 use crate::limits::descriptors_suffice;
+use crate::membership::{Renewal, Silence};
 use crate::observer::Observer;
 use crate::rt::{Logic, Report};
 use crate::{properties, stream};
 
 /// Without a packet for so long, a stream that ran is silent.
 const SILENT_AFTER: Duration = Duration::from_secs(1);
-/// Without a packet for so long the membership is renewed: switches forget (`aes67` 3.7).
-const REJOIN_AFTER: Duration = Duration::from_secs(3);
-/// A source-specific membership that brought nothing for so long is made an ordinary one (IGMPv2 networks).
-const ANY_SOURCE_AFTER: Duration = Duration::from_secs(2);
 /// What could not be opened is tried again after this.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// Keep-alives are sent no more often than nodes are looked after.
@@ -59,13 +56,12 @@ pub(crate) struct Slot {
 
 /// Sockets are open.
 struct Open {
-    /// Second handles of receiving sockets, for memberships.
-    memberships: Vec<MediaSocket>,
+    /// Second handles of receiving sockets, for memberships, and when to renew these.
+    memberships: Vec<(MediaSocket, Silence)>,
     /// Place in the pacer, of a stream that is sent.
     place: Option<usize>,
     packets: u64,
     changed_at: Instant,
-    rejoined_at: Instant,
     kept_alive_at: Option<Instant>,
     heard: bool,
     linked: bool,
@@ -274,12 +270,12 @@ impl Slot {
             Ok((memberships, place)) => {
                 self.error = None;
                 let packets = self.report.packets();
+                let watched = |socket| (socket, Silence::new(now, packets));
                 self.open = Some(Open {
-                    memberships,
+                    memberships: memberships.into_iter().map(watched).collect(),
                     place,
                     packets,
                     changed_at: now,
-                    rejoined_at: now,
                     kept_alive_at: None,
                     heard: false,
                     linked: false,
@@ -379,16 +375,11 @@ impl Slot {
             open.packets = packets;
             open.changed_at = now;
             open.heard = true;
-            return;
         }
-        let quiet = now.duration_since(open.changed_at.max(open.rejoined_at));
-        for socket in &mut open.memberships {
-            let any_source = socket.is_source_specific() && !open.heard && quiet >= ANY_SOURCE_AFTER;
-            if !any_source && quiet < REJOIN_AFTER {
-                continue;
-            }
-            open.rejoined_at = now;
-            if let Err(error) = socket.rejoin(any_source) {
+        for (socket, silence) in &mut open.memberships {
+            let Some(renewal) = silence.poll(now, packets, socket.is_source_specific()) else { continue };
+            if let Err(error) = socket.rejoin(renewal == Renewal::AnySource) {
+                silence.handle_refusal();
                 ffi::log(Level::Debug, &format!("{}: {error}", self.id));
             }
         }
@@ -397,7 +388,7 @@ impl Slot {
     /// Sends the datagram that keeps a flow alive, from the very socket that the flow comes to.
     fn keep_alive(&mut self, now: Instant) {
         let (Some(open), Some(keepalive)) = (&mut self.open, &self.wanted.keepalive) else { return };
-        let Some(socket) = open.memberships.first() else { return };
+        let Some((socket, _)) = open.memberships.first() else { return };
         let interval = Duration::from_millis(u64::from(keepalive.interval_ms.max(MIN_KEEPALIVE_MS)));
         if open.kept_alive_at.is_some_and(|at| now.duration_since(at) < interval) {
             return;

@@ -8,7 +8,7 @@ use wireloom_wanted::{ClockRelation, Heard, Mode};
 
 use super::report::Notes;
 use super::{Adaptive, Report, World};
-use crate::ffi::{MediaSocket, Ports, Position};
+use crate::ffi::{BATCH, MediaSocket, Ports, Position};
 
 /// What is told to the main loop is told this many times a second.
 const REPORTS_A_SECOND: u32 = 10;
@@ -32,7 +32,8 @@ pub(crate) struct ReceiveConfig {
     pub latency: u32,
     /// Frames of a packet as described.
     pub packet_frames: u32,
-    /// Datagrams that one cycle takes from one socket at most: what the longest quantum and 200 ms can hold.
+    /// Datagrams that one cycle takes from one socket at most, but for what fills the last [`BATCH`]: what the longest
+    /// quantum and 200 ms can hold.
     pub max_datagrams: usize,
     /// What is told to the main loop.
     pub report: Arc<Report>,
@@ -226,7 +227,7 @@ impl Receive {
                     self.place(at, leg as u8, arrival.bytes);
                 }
                 taken += count;
-                if count < crate::ffi::BATCH {
+                if count < BATCH {
                     break;
                 }
             }
@@ -368,9 +369,17 @@ impl Receive {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use wireloom_clock_page::ClockPair;
     use wireloom_rtp::{Encoding, TimelineConfig};
     use wireloom_units::Channels;
+    use wireloom_wanted::{Leg, Node};
+
+    use super::*;
+    use crate::ffi::TimerFd;
+    use crate::rt::{GraphClock, Pacer};
+    use crate::stream;
 
     fn receive(offset: Option<u32>) -> Receive {
         let timeline = Timeline::new(TimelineConfig {
@@ -445,6 +454,33 @@ mod tests {
         receive.set_clock(ClockRelation::Same, None);
         assert_eq!(begin_cycle(&mut receive), Some(Mode::Learned));
         assert_eq!(receive.config.timeline.offset(), None);
+    }
+
+    #[test]
+    fn a_cycle_takes_what_200_ms_hold_and_leaves_the_rest_to_the_next() {
+        let host = Ipv4Addr::new(127, 0, 0, 4);
+        let sender = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback");
+        let port = sender.local_addr().expect("bound").port();
+        let mut node: Node = serde_json::from_str(Node::EXAMPLE).expect("example");
+        node.media.samples_per_packet = 192;
+        node.legs = vec![Leg::to(host.into(), port)];
+        let mut receive = stream::receive(&node, &Arc::default()).expect("made");
+        receive.set_sockets(stream::receive_sockets(&node).expect("opens"));
+
+        let pair = ClockPair { clock: 1_000_000_000, raw: 1_000_000_000, span_ns: 50 };
+        let [driver, pacer] = [(); 2].map(|()| TimerFd::new().expect("a timer"));
+        let mut world = World::new(GraphClock::new(pair, pair, None), driver, Pacer::new(pacer, 1));
+        let position = Position { frames: 256, rate: 48_000, rate_diff: 1.0, ..Position::default() };
+        // 9600 and 4096 frames are 71 packets, and two more: three batches.
+        let bound = 3 * BATCH as u64;
+        for _ in 0..bound + 20 {
+            sender.send_to(b"not RTP", (host, port)).expect("sent");
+        }
+        let taken = [(); 3].map(|()| {
+            receive.drain(&mut world, &position);
+            receive.config.timeline.counters().not_rtp
+        });
+        assert_eq!(taken, [bound, bound + 20, bound + 20]);
     }
 }
 
