@@ -39,11 +39,14 @@ impl Clocks {
             return;
         }
         match KernelPhc::open(number) {
-            Ok(device) => {
-                self.phcs.insert(number, (Box::new(device), Tracker::new(Source::Phc(number))));
-            }
+            Ok(device) => self.follow(number, Box::new(device)),
             Err(error) => tracing::warn!(device = %format!("/dev/ptp{number}"), %error, "cannot read"),
         }
+    }
+
+    /// Follows `device` from now on, as /dev/ptp`number`.
+    pub fn follow(&mut self, number: u8, device: Box<dyn Phc>) {
+        self.phcs.insert(number, (device, Tracker::new(Source::Phc(number))));
     }
 
     /// Reads every clock that is followed; due once a second.
@@ -130,6 +133,9 @@ fn kernel_utc_offset() -> Option<i16> {
 mod tests {
     use super::*;
     use crate::phc::WhySoftware;
+    use crate::phc::simulated::{SimulatedCard, card};
+
+    const SECOND: i64 = 1_000_000_000;
 
     #[test]
     fn software_stamps_of_this_moment_are_now() {
@@ -142,6 +148,32 @@ mod tests {
             assert!((before - 1_000_000_000..=raw_now()).contains(&moment));
         }
         assert_eq!(clocks.moment(Stamping::Hardware(0), stamps), None);
+    }
+
+    #[test]
+    fn a_cards_stamp_is_the_moment_at_which_its_clock_read_so() {
+        let card = SimulatedCard { raw: raw_now() - 8 * SECOND, ..card() };
+        let mut clocks = Clocks::new(37, false);
+        clocks.follow(2, Box::new(card.clone()));
+        let stamped = |raw| Stamps { software: None, hardware: Some(card.time_at(raw)) };
+        assert_eq!(clocks.moment(Stamping::Hardware(2), stamped(raw_now())), None, "not read yet");
+        for _ in 0..8 {
+            clocks.read();
+        }
+        // Once more when interrupted for longer than a stamp may be old.
+        let found = (0..100).find_map(|_| {
+            let arrival = raw_now() - 3_000_000;
+            Some((arrival, clocks.moment(Stamping::Hardware(2), stamped(arrival))?))
+        });
+        let (arrival, moment) = found.expect("converted");
+        assert!((moment - arrival).abs() <= 2, "{moment} instead of {arrival}");
+
+        let mut refused =
+            |number, stamps| assert_eq!(clocks.moment(Stamping::Hardware(number), stamps), None);
+        refused(2, stamped(raw_now() - 2 * SECOND));
+        refused(2, stamped(raw_now() + 3_600 * SECOND));
+        refused(2, Stamps { software: Some(card.time_at(raw_now())), hardware: None });
+        refused(3, stamped(raw_now()));
     }
 
     #[test]

@@ -7,6 +7,9 @@ use wireloom_clock_page::{ClockPair, raw_now, realtime_raw_pair};
 
 use crate::sys;
 
+#[cfg(test)]
+pub mod simulated;
+
 /// A hardware clock that can be compared with CLOCK_MONOTONIC_RAW.
 pub trait Phc {
     /// Reads both clocks as nearly at the same moment as the hardware allows.
@@ -194,60 +197,10 @@ impl StampingDriver for KernelDriver<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::simulated::{SimulatedCard, card};
     use super::*;
     use crate::tracker::Tracker;
-    use std::cell::Cell;
     use wireloom_clock_page::Source;
-
-    /// A network card with a clock that is some ppm off and is read with some delay.
-    struct SimulatedCard {
-        abilities: sys::StampingAbilities,
-        config: Cell<sys::StampingConfig>,
-        may_set: bool,
-        raw: i64,
-        ppm: i64,
-    }
-
-    fn card() -> SimulatedCard {
-        SimulatedCard {
-            abilities: sys::StampingAbilities {
-                so_timestamping: 0x5f,
-                phc: 2,
-                tx_types: 3,
-                rx_filters: 1 << 12 | 3,
-            },
-            config: Cell::new(sys::StampingConfig { flags: 0, tx_type: 0, rx_filter: 0 }),
-            may_set: true,
-            raw: 0,
-            ppm: -17,
-        }
-    }
-
-    impl Phc for SimulatedCard {
-        fn read(&mut self) -> io::Result<ClockPair> {
-            self.raw += 1_000_000_000;
-            let clock = 1_000 * 1_000_000_000 + self.raw + self.raw / 1_000_000 * self.ppm;
-            Ok(ClockPair { clock, raw: self.raw, span_ns: 900 })
-        }
-    }
-
-    impl StampingDriver for SimulatedCard {
-        fn abilities(&self, _: &str) -> io::Result<sys::StampingAbilities> {
-            Ok(self.abilities)
-        }
-
-        fn config(&self, _: &str) -> io::Result<sys::StampingConfig> {
-            Ok(self.config.get())
-        }
-
-        fn set_config(&self, _: &str, config: sys::StampingConfig) -> io::Result<sys::StampingConfig> {
-            if !self.may_set {
-                return Err(io::Error::from(io::ErrorKind::PermissionDenied));
-            }
-            self.config.set(config);
-            Ok(config)
-        }
-    }
 
     #[test]
     fn hardware_stamps_come_back_to_the_base_through_the_cards_clock() {
@@ -258,9 +211,8 @@ mod tests {
         }
         // A packet arrives half a second after the last reading; the card stamps it in its own time.
         let arrival = card.raw + 500_000_000;
-        let stamp = 1_000 * 1_000_000_000 + arrival + arrival / 1_000_000 * card.ppm;
         let line = tracker.line().expect("fed");
-        let found = line.raw_of(wireloom_units::TaiTime::from_nanos(stamp));
+        let found = line.raw_of(wireloom_units::TaiTime::from_nanos(card.time_at(arrival)));
         assert!((found - arrival).abs() <= 2, "{found} instead of {arrival}");
         assert_eq!(line.frequency().ppb(), -17_000);
     }

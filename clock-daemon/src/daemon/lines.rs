@@ -128,6 +128,7 @@ impl Daemon {
         if self.settings.uses(SourceKind::Free) {
             self.publisher.publish_exact(&self.free);
         }
+        self.clocks.read(); // what was read before is late by the sleep
         let own = self.own_time(now, self.reference_line());
         if let Some(ptp) = &mut self.ptp {
             ptp.handle_resume(now, own);
@@ -193,5 +194,72 @@ pub(super) fn free_line(settings: &Settings, clocks: &Clocks, earlier: Option<&L
         rate: rate_of_ppm(settings.trim_ppm),
         error_bound_ns: u64::MAX, // there is nothing to be wrong against
         leader: ClockIdentity::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::passed::Passed;
+    use crate::phc::simulated::{SimulatedCard, card};
+    use crate::settings::Changes;
+    use tempfile::TempDir;
+    use wireloom_clock_page::Reader;
+
+    /// No computer has so many; the daemon finds no such device and goes on.
+    const NUMBER: u8 = 250;
+
+    /// A daemon whose only source is a card that it has read eight times, the last time at the moment returned.
+    fn daemon_on_a_card(folder: &TempDir) -> (Daemon, SimulatedCard, i64) {
+        let file = Settings {
+            sources: vec![SourceKind::Phc],
+            phc: NUMBER,
+            epoch: Epoch::Seconds(5), // or every source would count as TAI
+            page: folder.path().join("clock"),
+            socket: folder.path().join("clock.sock"),
+            state: folder.path().join("state.json"),
+            ..Settings::default()
+        };
+        let mut daemon = Daemon::start(file, Changes::default(), Passed::default()).expect("starts");
+        let now = raw_now();
+        let card = SimulatedCard { raw: now - 8 * SECOND_NS, ..card() };
+        daemon.clocks.follow(NUMBER, Box::new(card.clone()));
+        for _ in 0..7 {
+            daemon.clocks.read();
+        }
+        daemon.every_second(now);
+        (daemon, card, now)
+    }
+
+    #[test]
+    fn source_phc_puts_the_cards_time_on_the_page() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let (_daemon, card, now) = daemon_on_a_card(&folder);
+        let page = Reader::open(folder.path().join("clock")).expect("made");
+        let line = page.line(Source::Phc(NUMBER)).expect("published");
+        assert_eq!((page.best(), line.state), (Some(line), LineState::Locked));
+        for raw in [now, now + SECOND_NS / 2, now + 10 * SECOND_NS] {
+            let difference = line.at(raw).as_nanos() - card.time_at(raw);
+            assert!(difference.abs() <= 2, "{difference} ns at {raw}");
+        }
+    }
+
+    #[test]
+    fn a_leader_with_source_phc_gives_out_the_cards_time() {
+        let folder = tempfile::tempdir().expect("temporary directory");
+        let (mut daemon, card, now) = daemon_on_a_card(&folder);
+        let later = now + SECOND_NS / 2;
+        // Alone, the card is what the engine counts in; beside PTP, it only says what time it is.
+        for (sources, counts_in_it) in
+            [(vec![SourceKind::Phc], true), (vec![SourceKind::Ptp, SourceKind::Phc, SourceKind::Free], false)]
+        {
+            daemon.settings.sources = sources;
+            let reference = daemon.reference_line();
+            assert_eq!(reference.map(|line| line.source), counts_in_it.then_some(Source::Phc(NUMBER)));
+            let own = daemon.own_time(later, reference);
+            let difference = own.time.as_nanos() - card.time_at(later);
+            assert!(difference.abs() <= 2, "{difference} ns");
+            assert_eq!((own.raw, own.is_tai), (later, true));
+        }
     }
 }
