@@ -1,9 +1,12 @@
 //! What `xtask` says where it may not do what is needed: before it does anything else, in words, with exit code 3.
 
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use rustix::io::Errno;
 use tempfile::TempDir;
 
 /// A machine whose programs are these: name and shell script.
@@ -18,8 +21,8 @@ impl Machine {
 
     fn has(&self, name: &str, script: &str) {
         let file = self.0.path().join(name);
-        std::fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("written");
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).expect("allowed");
+        fs::write(&file, format!("#!/bin/sh\n{script}\n")).expect("written");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("allowed");
     }
 
     /// Runs `xtask` without a terminal.
@@ -65,6 +68,52 @@ fn setup_without_rights_names_the_command() {
 }
 
 #[test]
+fn setup_as_an_ordinary_user_without_sudo_installs_nothing() {
+    // Anybody may enter /tmp and run what is there, whatever TMPDIR and the folder of the products are.
+    let machine = Machine(tempfile::tempdir_in("/tmp").expect("a folder"));
+    let allow =
+        |file: &Path, mode| fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("allowed");
+    allow(machine.folder(), 0o755);
+    let calls = machine.folder().join("calls");
+    fs::write(&calls, "").expect("written");
+    allow(&calls, 0o666);
+    let record = format!("echo \"${{0##*/}}\" >> {}", calls.display());
+    for tool in ["apt-get", "apt", "dpkg"] {
+        machine.has(tool, &record);
+    }
+    machine.has("dpkg-query", &format!("{record}; exit 1"));
+    machine.has("sh", "exec /bin/sh \"$@\"");
+    let path = std::env::var("PATH").expect("a path");
+    machine.has("id", &format!("PATH='{path}'; exec id \"$@\""));
+
+    let program = machine.folder().join("xtask");
+    let mut copy = Command::new("cp"); // a process of its own: what this one writes, its other children hold open
+    let copied = copy.arg(env!("CARGO_BIN_EXE_xtask")).arg(&program).status().expect("cp starts");
+    assert!(copied.success());
+    allow(&program, 0o755);
+    let mut command = Command::new(&program);
+    if rustix::process::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    command.arg("setup").env_clear().env("PATH", machine.folder()).current_dir(machine.folder());
+    let output = match command.stdin(Stdio::null()).output() {
+        Err(error) if matches!(Errno::from_io_error(&error), Some(Errno::PERM | Errno::INVAL)) => {
+            eprintln!("not tried: this root may not become another user ({error})");
+            return;
+        }
+        output => output.expect("xtask starts"),
+    };
+
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert_eq!(fs::read_to_string(calls).expect("readable"), "dpkg-query\n");
+    let install = "\n  sudo apt-get update && sudo apt-get install --no-install-recommends ";
+    let named = said.split_once(install).and_then(|(_, names)| names.lines().next()).expect("the command");
+    assert_eq!(named, missing(&output).join(" "));
+    assert!(named.split(' ').any(|name| name == "pkg-config"), "{named}");
+}
+
+#[test]
 fn setup_uses_a_sudo_that_asks_nothing_and_looks_whether_it_helped() {
     let machine = Machine::new(&NOBODY);
     let log = machine.folder().join("asked");
@@ -72,7 +121,7 @@ fn setup_uses_a_sudo_that_asks_nothing_and_looks_whether_it_helped() {
     let output = machine.xtask(&["setup"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("is still missing although apt-get reported success"));
-    let asked = std::fs::read_to_string(log).expect("sudo was used");
+    let asked = fs::read_to_string(log).expect("sudo was used");
     assert!(asked.starts_with("-n true\n-n sh -c ") && asked.contains("apt-get -q -y"), "{asked}");
 }
 
