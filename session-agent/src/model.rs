@@ -56,7 +56,7 @@ use crate::view::{Condition, World};
 pub struct Model {
     /// As configured; what the user changed is in `saved`.
     configured: Settings,
-    settings: Settings,
+    settings: Stamped<Settings>,
     saved: Saved,
     save_at: Option<Nanos>,
     /// This agent may act on the network and the graph; false while another session does.
@@ -121,7 +121,7 @@ impl Model {
         let seed = u64::from(random()) << 32 | u64::from(random());
         let mut model = Self {
             configured: settings.clone(),
-            settings,
+            settings: settings.into(),
             saved: Saved { schema: 1, ..saved },
             save_at: None,
             active: false,
@@ -178,7 +178,7 @@ impl Model {
     pub fn handle_takeover(&mut self, now: Now, saved: Saved) {
         self.streams.retain(|_, stream| !matches!(stream.origin, known::Origin::Own | known::Origin::File));
         self.by_key.clear();
-        self.settings = self.configured.clone();
+        self.settings = self.configured.clone().into();
         self.saved = Saved { schema: 1, ..saved };
         self.restore(now);
     }

@@ -32,6 +32,9 @@ pub struct Saved {
     pub added: Vec<String>,
     /// Transmit streams of this computer.
     pub own: Vec<SavedOwn>,
+    /// What this computer sends to receivers that it feeds, by the id of the receiver.
+    #[serde(skip_serializing_if = "is_empty")]
+    pub slots: Stamped<BTreeMap<String, SavedOwn>>,
     /// Routes that are wished, or withdrawn and not taken back yet, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub wishes: Vec<SavedWish>,
@@ -44,6 +47,10 @@ pub struct Saved {
     /// Nodes that wishes need, by the id of their stream: shown offline until their device is heard again.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub remembered: BTreeMap<String, wireloom_wanted::Node>,
+}
+
+fn is_empty<T>(map: &Stamped<BTreeMap<String, T>>) -> bool {
+    map.is_empty()
 }
 
 /// Routes between roles.
@@ -127,7 +134,7 @@ pub struct SavedOwn {
     pub session_id: u64,
     /// `o=` version that was announced last.
     pub version: u64,
-    /// A fingerprint of what was announced with that version.
+    /// A fingerprint of what was announced with that version, or of what the receiver was told.
     #[serde(default)]
     pub announced: u64,
 }

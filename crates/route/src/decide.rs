@@ -191,10 +191,11 @@ impl Engine {
     /// Whether `input` plays `source` because this computer said so once, and nobody wants it any more.
     fn is_ours(&self, input: &Port, source: &Source) -> bool {
         match source {
-            Source::ThisComputer => self
-                .receivers
-                .get(&input.device)
-                .is_none_or(|receiver| !receiver.yielded.contains(&input.channel)),
+            // Before the links are known for the first time, nobody knows who wants it.
+            Source::ThisComputer => {
+                let receiver = self.receivers.get(&input.device);
+                self.graph_known && receiver.is_none_or(|receiver| !receiver.yielded.contains(&input.channel))
+            }
             Source::Port(output) => {
                 let intent = self.intents.get(&Pair::new(output.clone(), input.clone()));
                 intent.is_some_and(|intent| !intent.wished && !intent.cleared)

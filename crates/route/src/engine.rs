@@ -39,6 +39,8 @@ pub struct Engine {
     pub(crate) links: BTreeMap<Pair, u64>,
     /// The graph is there and all its links were told.
     pub(crate) graph: bool,
+    /// It was there once: who links what is known since.
+    pub(crate) graph_known: bool,
     pub(crate) trouble: BTreeMap<Spot, Trouble>,
     /// Receivers to look at, and when.
     pub(crate) dirty: BTreeMap<DeviceId, Nanos>,
@@ -219,6 +221,26 @@ impl Engine {
         plays || self.wants(id).iter().any(|(_, source, _)| *source == Source::ThisComputer)
     }
 
+    /// What is behind `source` is had otherwise now: every input of `id` that plays it is told again.
+    pub fn retell(&mut self, now: Nanos, id: &DeviceId, source: &Source) {
+        if self.flying.contains_key(&Target::Receiver(id.clone())) {
+            return; // asked again after the answer
+        }
+        let Some(receiver) = self.receivers.get_mut(id) else { return };
+        let playing: Vec<_> = receiver
+            .seen
+            .iter()
+            .flatten()
+            .filter(|(channel, (seen, _))| seen == source && !receiver.doubt.contains_key(channel))
+            .map(|(channel, _)| *channel)
+            .collect();
+        if playing.is_empty() {
+            return;
+        }
+        receiver.doubt.extend(playing.into_iter().map(|channel| (channel, Some(source.clone()))));
+        self.touch(id, now);
+    }
+
     /// Ports of `id` appeared in the graph: links that failed are tried again at once.
     pub fn handle_ports(&mut self, now: Nanos, id: &DeviceId) {
         let waits = |spot: &Spot| match spot {
@@ -242,6 +264,7 @@ impl Engine {
             return;
         }
         self.graph = present;
+        self.graph_known |= present;
         if !present {
             self.links.clear();
             self.flying.remove(&Target::Graph);

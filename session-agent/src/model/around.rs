@@ -35,6 +35,8 @@ pub struct Around {
     /// What the plan of whom to control was made of last, and the dates of what was heard.
     pub planned: Option<(bool, [Stamp; 3])>,
     pub dated: Option<[Stamp; 3]>,
+    /// What is sent to receivers is what they were told, made of this.
+    pub slots: Option<[Stamp; 3]>,
     /// All addresses of all streams.
     pub users: AddressUsers,
 }
@@ -46,7 +48,7 @@ struct Rules {
     connected: bool,
     ready: bool,
     clock: Option<OurClock>,
-    latency: u32,
+    settings: Stamp,
     chosen: [Option<String>; 2],
     announcements: Stamp,
     sessions: Stamp,
@@ -85,7 +87,7 @@ impl Model {
             connected: self.graph.connected,
             ready: self.graph_ready(),
             clock: self.our_clock(),
-            latency: self.settings.latency_frames,
+            settings: self.settings.stamp(),
             chosen: self.graph.chosen.clone(),
             announcements: self.listener.stamp(),
             sessions: self.sessions.stamp(),

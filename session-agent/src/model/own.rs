@@ -172,13 +172,15 @@ impl Model {
     }
 
     fn used_addresses(&self) -> BTreeSet<Ipv4Addr> {
-        let legs =
-            self.streams.values().filter_map(|stream| stream.node.as_ref()).flat_map(|node| &node.legs);
-        let v4 = legs.filter_map(|leg| match leg.address {
+        let nodes = self.streams.values().filter_map(|stream| stream.node.as_ref());
+        let v4 = nodes.flat_map(|node| &node.legs).filter_map(|leg| match leg.address {
             IpAddr::V4(address) => Some(address),
             IpAddr::V6(_) => None,
         });
-        v4.chain(self.saved.own.iter().map(|own| own.address)).collect()
+        let unplayable = self.streams.values().filter(|stream| stream.node.is_none());
+        let described = unplayable.flat_map(|stream| stream.sdp.lines().filter_map(connection));
+        let ours = self.saved.own.iter().chain(self.saved.slots.values());
+        v4.chain(described).chain(ours.map(|own| own.address)).collect()
     }
 
     /// A free address of the pool, from a random one on, so that two computers seldom choose the same.
@@ -315,6 +317,11 @@ impl Model {
             self.told_own = own;
         }
     }
+}
+
+/// The address in a line of a description like "c=IN IP4 239.69.1.1/32" (RFC 8866 section 5.7).
+fn connection(line: &str) -> Option<Ipv4Addr> {
+    line.trim().strip_prefix("c=IN IP4 ")?.split('/').next()?.trim().parse().ok()
 }
 
 fn octets(frames: u32, channels: usize, encoding: Encoding) -> usize {

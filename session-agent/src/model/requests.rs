@@ -86,11 +86,11 @@ impl Model {
             ("latency-frames", saved.latency_frames.map(|frames| i64::from(frames).into())),
             ("address-pool", saved.address_pool.clone().map(Into::into)),
         ];
-        let mut settings: Settings = self.settings.clone();
+        let mut settings: Settings = Settings::clone(&self.settings);
         for (key, value) in values.iter().filter_map(|(key, value)| Some((key, value.as_ref()?))) {
             let _ = settings.set(key, value); // an invalid one leaves the configured value
         }
-        self.settings = settings;
+        self.settings = settings.into();
     }
 
     fn set_stream(&mut self, now: Now, id: &str, setting: StreamSetting) -> Answer {

@@ -24,13 +24,14 @@ pub use links::{GraphObject, LinkOp};
 
 use super::Model;
 use crate::executor::Order;
+use crate::stamp::Stamped;
 use crate::time::Now;
 
 /// What has to do with routes.
 #[derive(Debug, Default)]
 pub struct Routes {
     pub(super) engine: Engine,
-    receivers: BTreeMap<String, receivers::Remote>,
+    receivers: Stamped<BTreeMap<String, receivers::Remote>>,
     orders: VecDeque<Order>,
     graph: links::GraphMap,
     /// Virtual links as the module keeps them, by the id of their pair.
@@ -53,6 +54,7 @@ pub struct Routes {
 impl Model {
     /// Brings commands, links and metadata in line with what is wished and seen.
     pub(super) fn settle_routes(&mut self, now: Now) {
+        self.follow_slots(now);
         self.tell_devices(now);
         self.settle_checkpoints(now);
         if !self.active {
@@ -65,7 +67,7 @@ impl Model {
                 Target::Receiver(_) => self.order(now, command),
             }
         }
-        self.free_slots();
+        self.free_slots(now);
         if self.graph_ready() {
             self.write_routes(now);
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use wireloom_route::{Change, Command, DeviceId, Outcome, Port, Source};
 use wireloom_sdp::for_display;
+use wireloom_units::Nanos;
 use wireloom_wanted::{ClockRelation, Direction, Leg, Node, NodeText, Show};
 
 use super::super::known::{Origin, node_id};
@@ -23,8 +24,18 @@ const MAX_RECEIVERS: usize = 1024;
 #[derive(Debug)]
 pub struct Remote {
     pub facts: Receiver,
-    /// What this computer sends to it, while it does.
-    slot: Option<SavedOwn>,
+    /// What it plays was told since it appeared.
+    is_read: bool,
+}
+
+/// What a receiver is to be told of what this computer sends to it.
+struct SlotText {
+    interface: String,
+    sdp: String,
+    /// The version in it.
+    version: u64,
+    /// A fingerprint of all but the version.
+    fingerprint: u64,
 }
 
 impl Model {
@@ -40,11 +51,14 @@ impl Model {
                 }
             }
             Told::Plays { id, inputs } => {
-                if !self.routes.receivers.contains_key(&id) {
-                    return;
+                let Some(remote) = self.routes.receivers.get(&id) else { return };
+                if !remote.is_read
+                    && let Some(remote) = self.routes.receivers.get_mut(&id)
+                {
+                    remote.is_read = true;
                 }
                 self.tell_devices(now);
-                let device = DeviceId::from(format!("wireloom.{}", node_id(&id, true)).as_str());
+                let device = receiver_id(&id);
                 let inputs = inputs.into_iter().map(|input| self.playing(&id, input)).collect();
                 self.routes.engine.handle_subscriptions(now.mono, &device, inputs);
             }
@@ -66,7 +80,7 @@ impl Model {
             return;
         }
         let arrival = self.arrival();
-        let slot = self.routes.receivers.remove(&facts.id).and_then(|before| before.slot);
+        let is_read = self.routes.receivers.get(&facts.id).is_some_and(|before| before.is_read);
         let name = for_display(&facts.name);
         let stream = self
             .streams
@@ -82,7 +96,12 @@ impl Model {
             Err(why) => (stream.node, stream.unreadable) = (None, Some(why)),
         }
         let id = facts.id.clone();
-        self.routes.receivers.insert(id.clone(), Remote { facts, slot });
+        if self.saved.slots.get(&id).is_some_and(|slot| !fits(slot, &facts))
+            && let Some(slot) = self.saved.slots.get_mut(&id)
+        {
+            fit(slot, &facts);
+        }
+        self.routes.receivers.insert(id.clone(), Remote { facts, is_read });
         self.show_slot(&id);
         self.tell_devices(now);
     }
@@ -95,7 +114,7 @@ impl Model {
         let source = match playing.what {
             PlayingWhat::Stream { id, channel } => port(&id, channel),
             PlayingWhat::Address { address, port: number, channel } => {
-                let slot = self.routes.receivers.get(receiver).and_then(|receiver| receiver.slot.as_ref());
+                let slot = self.saved.slots.get(receiver);
                 if slot.is_some_and(|slot| IpAddr::from(slot.address) == address && slot.port == number) {
                     Source::ThisComputer
                 } else {
@@ -124,7 +143,7 @@ impl Model {
             return self.routes.engine.handle_result(now.mono, command.id, all(&command, &gone));
         };
         let changes: Result<Vec<_>, String> =
-            command.changes.iter().map(|change| self.change(&id, change)).collect();
+            command.changes.iter().map(|change| self.change(now, &id, change)).collect();
         match changes {
             Ok(changes) => {
                 self.routes.orders.push_back(Order { order: command.id, receiver: id, protocol, changes });
@@ -136,10 +155,10 @@ impl Model {
         }
     }
 
-    fn change(&mut self, receiver: &str, change: &Change) -> Result<executor::Change, String> {
+    fn change(&mut self, now: Now, receiver: &str, change: &Change) -> Result<executor::Change, String> {
         match change {
             Change::Subscribe { input, source: Source::ThisComputer } => {
-                let sdp = self.take_slot(receiver)?;
+                let sdp = self.take_slot(now, receiver)?;
                 let play = Play { stream: String::new(), channel: input.channel, sdp };
                 Ok(executor::Change { input: input.channel, play: Some(play) })
             }
@@ -155,17 +174,22 @@ impl Model {
         }
     }
 
-    /// The description of what this computer sends to `receiver`, a multicast stream for it alone.
-    fn take_slot(&mut self, receiver: &str) -> Result<Arc<str>, String> {
+    /// The description of what this computer sends to `receiver`, a multicast stream for it alone. Whoever asks for it
+    /// tells it the receiver.
+    fn take_slot(&mut self, now: Now, receiver: &str) -> Result<Arc<str>, String> {
         let remote = self.routes.receivers.get(receiver).ok_or("It has just left.")?;
-        if remote.slot.is_none() {
+        if !self.saved.slots.contains_key(receiver) {
             let facts = remote.facts.clone();
             let address = self.free_address().map_err(|why| format!("{why}."))?;
             let session_id = self.free_session_id();
+            if self.saved.slots.len() >= MAX_RECEIVERS {
+                let receivers = &self.routes.receivers;
+                self.saved.slots.retain(|id, _| receivers.contains_key(id));
+            }
             let slot = SavedOwn {
                 id: facts.id.clone(),
                 name: format!("To {}", for_display(&facts.name)),
-                labels: (1..=facts.channels.len()).map(|number| number.to_string()).collect(),
+                labels: labels(&facts),
                 address,
                 port: 5004,
                 encoding: facts.media.encoding,
@@ -181,17 +205,15 @@ impl Model {
                 version: session_id,
                 announced: 0,
             };
-            if let Some(remote) = self.routes.receivers.get_mut(receiver) {
-                remote.slot = Some(slot);
-            }
+            self.saved.slots.insert(receiver.to_owned(), slot);
         }
         self.show_slot(receiver);
-        let sdp = self.streams.get(receiver).map(|stream| stream.sdp.clone()).unwrap_or_default();
-        if sdp.is_empty() {
-            Err("No network interface has an address to send from.".to_owned())
-        } else {
-            Ok(sdp)
+        let text = self.slot_text(receiver).ok_or("No network interface has an address to send from.")?;
+        if let Some(slot) = self.saved.slots.get_mut(receiver) {
+            (slot.version, slot.announced) = (text.version, text.fingerprint);
         }
+        self.save_within(now, Nanos::ZERO);
+        Ok(Arc::from(text.sdp))
     }
 
     /// What this computer sends to `receiver` leaves by the interface in whose network that is, or else by the first.
@@ -203,17 +225,28 @@ impl Model {
         there.or(ways.first()).cloned()
     }
 
+    /// What `receiver` is to be told of its slot now; nothing while it has none, or no interface can send it.
+    fn slot_text(&self, receiver: &str) -> Option<SlotText> {
+        let slot = self.saved.slots.get(receiver)?;
+        let (facts, address) = self.way_to(receiver)?;
+        let refclk = clock::announced(self.our_clock().as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]));
+        let mut description =
+            describe::own(slot, &self.speaker(Some(&(facts.clone(), address))), refclk).ok()?;
+        let write = |description: &_| wireloom_sdp::write(description, describe::flavour(slot)).ok();
+        description.version = 0;
+        let fingerprint = identity::hash(&write(&description)?);
+        let is_told = slot.announced == 0 || slot.announced == fingerprint;
+        description.version = if is_told { slot.version } else { slot.version.saturating_add(1) };
+        let (interface, version) = (facts.name, description.version);
+        Some(SlotText { interface, sdp: write(&description)?, version, fingerprint })
+    }
+
     /// Brings node and description of a receiver in line with the slot that it has.
     fn show_slot(&mut self, receiver: &str) {
-        let way = self.way_to(receiver);
-        let speaker = self.speaker(way.as_ref());
-        let refclk = way.as_ref().map(|(facts, _)| {
-            clock::announced(self.our_clock().as_ref(), facts.mac.unwrap_or([2, 0, 0, 0, 0, 0]))
-        });
-        let slot = self.routes.receivers.get(receiver).and_then(|remote| remote.slot.as_ref());
+        let text = self.slot_text(receiver);
         let Some(stream) = self.streams.get_mut(receiver) else { return };
         let Some(node) = &mut stream.node else { return };
-        let (Some(slot), Some((facts, _)), Some(refclk)) = (slot, way, refclk) else {
+        let (Some(slot), Some(text)) = (self.saved.slots.get(receiver), text) else {
             node.legs.clear();
             (stream.stream, stream.sdp) = (None, Arc::from(""));
             return;
@@ -221,36 +254,77 @@ impl Model {
         node.media.offset = Some(0);
         node.media.ssrc = Some(slot.ssrc);
         node.legs = vec![Leg {
-            interface: Some(facts.name),
+            interface: Some(text.interface),
             ttl: Some(slot.ttl),
             ..Leg::to(slot.address.into(), slot.port)
         }];
-        let Ok(description) = describe::own(slot, &speaker, refclk) else { return };
-        let Ok(sdp) = wireloom_sdp::write(&description, describe::flavour(slot)) else { return };
-        let read = wireloom_sdp::read(sdp.as_bytes()).ok();
+        let read = wireloom_sdp::read(text.sdp.as_bytes()).ok();
         stream.stream = read.and_then(|read| read.streams.into_iter().next());
-        stream.sdp = Arc::from(sdp);
+        stream.sdp = Arc::from(text.sdp);
     }
 
-    /// Gives back slots that nobody listens to.
-    pub(super) fn free_slots(&mut self) {
-        let unused: Vec<_> = self
-            .routes
-            .receivers
-            .iter()
-            .filter(|(id, remote)| {
-                let device = DeviceId::from(format!("wireloom.{}", node_id(id, true)).as_str());
-                remote.slot.is_some() && !self.routes.engine.is_fed(&device)
-            })
-            .map(|(id, _)| id.clone())
-            .collect();
-        for id in unused {
-            if let Some(remote) = self.routes.receivers.get_mut(&id) {
-                remote.slot = None;
+    /// What this computer sends to receivers follows its interfaces, their addresses and its clock, and the receivers
+    /// are told.
+    pub(super) fn follow_slots(&mut self, now: Now) {
+        self.look_around(now);
+        let of = [self.around.states, self.saved.slots.stamp(), self.routes.receivers.stamp()];
+        if self.around.slots == Some(of) {
+            return;
+        }
+        self.around.slots = Some(of);
+        let mut fed: Vec<_> = self.saved.slots.keys().cloned().collect();
+        fed.retain(|id| self.routes.receivers.contains_key(id));
+        for id in fed {
+            let text = self.slot_text(&id);
+            let shown = self.streams.get(&id).map(|stream| &*stream.sdp).unwrap_or_default();
+            if text.as_ref().map_or("", |text| &text.sdp) != shown {
+                self.show_slot(&id);
             }
-            self.show_slot(&id);
+            let told = self.saved.slots.get(&id).map_or(0, |slot| slot.announced);
+            if told != 0 && text.is_some_and(|text| text.fingerprint != told) {
+                self.routes.engine.retell(now.mono, &receiver_id(&id), &Source::ThisComputer);
+                self.around.slots = None; // looked at again until it is told
+            }
         }
     }
+
+    /// Gives back slots that nobody listens to; those of receivers that are away stay until it is known what they play.
+    pub(super) fn free_slots(&mut self, now: Now) {
+        let is_unused = |id: &&String| {
+            self.routes.receivers.get(*id).is_some_and(|remote| remote.is_read)
+                && !self.routes.engine.is_fed(&receiver_id(id))
+        };
+        let unused: Vec<_> = self.saved.slots.keys().filter(is_unused).cloned().collect();
+        for id in unused {
+            self.saved.slots.remove(&id);
+            self.show_slot(&id);
+            self.save_within(now, Nanos::ZERO);
+        }
+    }
+}
+
+fn labels(facts: &Receiver) -> Vec<String> {
+    (1..=facts.channels.len()).map(|number| number.to_string()).collect()
+}
+
+/// Whether what is sent in `slot` is what the receiver takes.
+fn fits(slot: &SavedOwn, facts: &Receiver) -> bool {
+    let media = (slot.encoding, slot.rate, slot.packet_frames, slot.payload_type);
+    let takes = &facts.media;
+    media == (takes.encoding, takes.rate, takes.samples_per_packet, takes.payload_type)
+        && slot.labels.len() == facts.channels.len()
+}
+
+/// The receiver takes something else now.
+fn fit(slot: &mut SavedOwn, facts: &Receiver) {
+    slot.labels = labels(facts);
+    (slot.encoding, slot.rate) = (facts.media.encoding, facts.media.rate);
+    (slot.packet_frames, slot.payload_type) = (facts.media.samples_per_packet, facts.media.payload_type);
+}
+
+/// What the engine calls receiver `id`.
+fn receiver_id(id: &str) -> DeviceId {
+    DeviceId::from(format!("wireloom.{}", node_id(id, true)).as_str())
 }
 
 /// A transmitter that nothing is known of.

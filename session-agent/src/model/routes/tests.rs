@@ -1,5 +1,7 @@
 //! Receivers, drawn links and orders in virtual time: protocol tasks and module are played by the test.
 
+mod slots;
+
 use wireloom_route::{Outcome, Takes};
 use wireloom_wanted::{Encoding, Link, LinkEnd, Media, Protocol, Route, RouteState, pair_id};
 

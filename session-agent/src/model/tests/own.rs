@@ -8,7 +8,7 @@ use wireloom_units::{ClockIdentity, TaiTime};
 
 use super::Bench;
 use crate::model::{ClockFacts, InterfaceFacts};
-use crate::request::{Ask, Flavour, NewStream, Refused};
+use crate::request::{Ask, Flavour, NewStream, Refused, Setting};
 use crate::store::Saved;
 
 impl Bench {
@@ -23,7 +23,7 @@ impl Bench {
             .collect()
     }
 
-    pub(super) fn follow(&mut self, grandmaster: [u8; 8]) {
+    pub(in crate::model) fn follow(&mut self, grandmaster: [u8; 8]) {
         let line = Line {
             source: Source::PtpV2(0),
             state: LineState::Locked,
@@ -142,4 +142,35 @@ fn what_devices_of_dante_do_not_take_is_not_described_for_them() {
     ] {
         assert!(matches!(make(new.clone()), Err(Refused::Invalid(_))), "{new:?}");
     }
+}
+
+#[test]
+fn an_automatic_address_is_one_that_nobody_has() {
+    let mut bench = Bench::new(Saved::default());
+    bench.connect();
+    let pool = Setting::AddressPool("239.70.0.0/28".into());
+    bench.model.handle_ask(bench.now, Ask::Set(pool)).expect("a pool");
+    bench.settle();
+    let announced = |group: u8, format: &str| {
+        format!(
+            "v=0\r\no=- {} 1 IN IP4 192.0.2.{}\r\ns=Box {group}\r\nc=IN IP4 239.70.0.{group}/32\r\n\
+             t=0 0\r\nm=audio 5004 RTP/AVP 97\r\na=rtpmap:97 {format}\r\na=ptime:1\r\na=mediaclk:direct=0\r\n",
+            4700 + u32::from(group),
+            20 + group
+        )
+    };
+    // One of them at a rate that this computer does not play.
+    for group in (1..16).filter(|group| *group != 3) {
+        bench
+            .hear_from(20 + group, &announced(group, if group == 4 { "L24/32000/2" } else { "L24/48000/2" }));
+    }
+    bench.settle();
+    assert_eq!(bench.model.streams.len(), 14);
+    let create = |bench: &mut Bench| bench.model.handle_ask(bench.now, Ask::Create(drums()));
+    let made = create(&mut bench).expect("one is free").remove(0);
+    bench.settle();
+    let leg = &bench.model.streams[&made].node.as_ref().expect("a node").legs[0];
+    assert_eq!(leg.address, IpAddr::from([239, 70, 0, 3]));
+    let none = bench.model.handle_ask(bench.now, Ask::Create(NewStream { name: "Keys".into(), ..drums() }));
+    assert!(matches!(none, Err(Refused::Limit(_))), "{none:?}");
 }

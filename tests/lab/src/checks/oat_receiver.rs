@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use anyhow::Context as _;
 use wireloom_clock_page::LineState;
 
 use crate::agent::Agent;
@@ -27,7 +28,7 @@ const HOST: &str = "mixtee-01b7";
 const INPUT: &str = "FOH : In 1-2";
 
 /// A device that announces no stream is published by an Avahi: its input is a node, plays every sample of a program
-/// that is linked to it, and goes when it is withdrawn.
+/// that is linked to it, also while the agent is killed and started again, and goes when it is withdrawn.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, desk) = (studio.host("leader")?, studio.host(HOST)?);
     let computer = studio.host("computer")?;
@@ -52,6 +53,19 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (_player, player) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
     graph.link(&player, &node)?;
     let matched = mixer.play_exactly("In 1-2", FRAMES, TRIES, || agent.process.is_alive())?.matched;
+    // What this computer sends to it outlives the agent.
+    let mut old = Some(agent);
+    let mut successor = None;
+    let lives = || match old.take() {
+        Some(mut old) => {
+            old.process.kill()?;
+            successor = Some(Agent::start(&computer, products, "")?);
+            Ok(())
+        }
+        None => successor.as_mut().map_or(Ok(()), |agent| agent.process.is_alive()),
+    };
+    let beyond = mixer.play_exactly("In 1-2", FRAMES, TRIES, lives)?.matched;
+    let mut agent = successor.context("it was started")?;
     for ((from, _), (to, _)) in player.outputs.iter().zip(&node.inputs) {
         computer.run("pw-link", ["-d", &from.to_string(), &to.to_string()])?;
     }
@@ -60,5 +74,8 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         agent.process.is_alive()?;
         Ok(graph.node_with("media.name", INPUT)?.is_none().then_some(()))
     })?;
-    Ok(format!("{matched} samples to a device that announces nothing; gone when its name was withdrawn"))
+    Ok(format!(
+        "{matched} samples to a device that announces nothing, {beyond} while the agent was killed and started; gone \
+         when its name was withdrawn"
+    ))
 }
