@@ -93,6 +93,7 @@ class Attack:
         self.dice = random.Random(f'{plan["seed"]} {attack["kind"]}')
         self.rate, self.sent, self.count = attack["rate"], 0, 0
         self.make = getattr(self, attack["kind"].replace("-", "_"))
+        self.clients = []
         self.trap = hostile_server.Trap(plan["own"], self.dice) if attack["kind"] == "servers" else None
 
     def to(self):
@@ -222,6 +223,37 @@ class Attack:
         ]
         return MDNS, struct.pack(">HHHHHH", 0, 0x8400, 0, len(records), 0, 0) + b"".join(records)
 
+    def rtsp_clients(self):
+        """Asks a server of RTSP nonsense, half a question, one slowly, or nothing; the last two hundred stay connected."""
+        dice, self.count = self.dice, self.count + 1
+        good = (f"DESCRIBE rtsp://{self.attack['to']}:{self.attack['port']}/by-name/{self.attack['name']} RTSP/1.0\r\n"
+                f"CSeq: {self.count}\r\nAccept: application/sdp\r\n\r\n").encode()
+        says = dice.choice([
+            lambda: b"",
+            lambda: good,
+            lambda: good[:dice.randrange(len(good))],
+            lambda: mutate(dice, good),
+            lambda: good * 400,
+            lambda: good[:-2] + b"X: " + b"x" * 60_000,
+            lambda: good.replace(b"DESCRIBE", b"ANNOUNCE")[:-2] + b"Content-Length: 4294967295\r\n\r\nv=0\r\n",
+            lambda: b"SETUP" + good[8:],
+            lambda: b"$\0\xff\xff" + dice.randbytes(1000),
+            lambda: dice.randbytes(dice.randrange(1, 4000)),
+        ])()
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex((self.attack["to"], self.attack["port"]))
+        self.clients.append([client, says])
+        for entry in self.clients[-20:]:
+            try:
+                # A drop at a time, or all of it.
+                sent = entry[0].send(entry[1][:dice.choice([1, 100_000])]) if entry[1] else 0
+                entry[1] = entry[1][sent:]
+            except OSError:
+                pass  # not connected yet, full, or turned away
+        if len(self.clients) > 200:
+            self.clients.pop(0)[0].close()
+
     def ptp_garbage(self):
         """Truncated, mutated and unknown messages of ever new clocks; Announce, too, but never twice of one clock."""
         dice = self.dice
@@ -265,6 +297,8 @@ def main():
                 while attack.sent < due:
                     attack.sent += 1
                     made = attack.make()
+                    if made is None:
+                        continue  # it has connections of its own
                     try:
                         if len(made) == 3:
                             raw.sendto(spoofed(*made), made[1])

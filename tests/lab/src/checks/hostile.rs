@@ -9,7 +9,7 @@ use crate::agent::{self, Agent};
 use crate::clock::Clock;
 use crate::host::Host;
 use crate::peers::hostile::Attack;
-use crate::peers::{RtpStream, gstreamer};
+use crate::peers::{RtpStream, gstreamer, rtsp};
 use crate::pipewire::{GraphNode, PipeWire, PipeWireOptions};
 use crate::products::Products;
 use crate::scene;
@@ -57,12 +57,16 @@ const NONSENSE: [&str; 18] = [
 /// All of them are given within this: the device is asked once a second, and left alone for a while.
 const SERVED: Duration = Duration::from_secs(60);
 
+/// A stream of this computer, whose description is had there.
+const OURS: &str = "Ours";
+const RTSP_PORT: u16 = 8854;
+
 const GOOD: &str = "Stage box";
 const SHARED: &str = "Shared desk";
 
 /// While an application records a stream, a second sender, garbage of every kind and floods come to the group of
 /// another one, descriptions lie, announcements are forged, mutated and deleted by strangers, PTP is mutated and sent
-/// in the leader's name, DNS-SD names what is not there, and servers of HTTP and RTSP that answer nonsense. The
+/// in the leader's name, strangers ask our server of RTSP nonsense, DNS-SD names what is not there, and servers of HTTP and RTSP that answer nonsense. The
 /// recording is whole, everything lives and stays small, and every stream says what it suffers.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
@@ -101,6 +105,9 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     // By their ids: what is mutated may bear their names.
     let (good_id, shared_id) = (stream_id(&node)?, stream_id(&shared_node)?);
     says(ask, &good_id, "running", "")?;
+    agent::ask(&computer, products, &["stream", "create", OURS, "--channels", "2"])?;
+    let offered = format!("rtsp://{}:{RTSP_PORT}/by-name/computer%20{OURS}", computer.address());
+    wait::until("our stream being offered", SOON, || Ok(rtsp::describe(&stage, &offered).ok()))?;
     let before = Sizes::of(&graph, &agent, &mut follower)?;
 
     // First, because of servers that DNS-SD names only so many are followed.
@@ -121,6 +128,7 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
         json!({ "kind": "sap-forged", "rate": 5, "owner": stage.address(), "texts": forged }),
         json!({ "kind": "sap-deletion", "rate": 4, "owner": stage.address(), "text": good_text }),
         json!({ "kind": "dns-sd", "rate": 50 }),
+        json!({ "kind": "rtsp-clients", "rate": 100, "to": computer.address(), "port": RTSP_PORT, "name": OURS }),
         json!({ "kind": "ptp-garbage", "rate": 200 }),
         json!({ "kind": "ptp-spoofed", "rate": 2, "leader": leader_identity }),
     ]);
@@ -140,6 +148,8 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     }
     let calm = scene::record_exactly(products, &mut graph, &node, &good, FRAMES, TRIES)?;
     attack.is_alive()?;
+    let told = rtsp::describe(&stage, &offered).context("while strangers ask nonsense")?;
+    ensure!(told.contains(OURS), "who asked properly was told {told}");
     // Before the flood, in which DNS-SD is given a rest.
     servers.serves(&NONSENSE, SERVED)?;
     agent
