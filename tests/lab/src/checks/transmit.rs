@@ -17,7 +17,7 @@ use crate::timer::{BareTimer, STALL};
 use crate::wait::{self, SOON};
 
 /// Frames that are received; but for what comes before the signal they must be without any gap.
-const FRAMES: usize = 96_000;
+const FRAMES: usize = 140_000; // over a million samples of eight channels
 /// Frames of the signal among these.
 const LEAST: u64 = (FRAMES - LEAD_IN) as u64;
 /// How often a machine that stalls may disturb a run.
@@ -30,8 +30,10 @@ type Receiver = fn(&Host, &RtpStream, &Path) -> anyhow::Result<Process>;
 /// What an application plays into a transmit node GStreamer and FFmpeg receive exactly; tshark reads every header.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (computer, stage) = (studio.host("computer")?, studio.host("stage")?);
-    let receivers: [(Receiver, usize, Encoding); 5] = [
+    // GStreamer gives eight channels an order of its own.
+    let receivers: [(Receiver, usize, Encoding); 6] = [
         (gstreamer::receiver, 2, Encoding::L24),
+        (ffmpeg::receiver, 2, Encoding::L24),
         (ffmpeg::receiver, 8, Encoding::L24),
         (gstreamer::receiver, 2, Encoding::L16),
         (gstreamer::receiver, 2, Encoding::L32),
