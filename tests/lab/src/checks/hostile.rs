@@ -66,8 +66,9 @@ const SHARED: &str = "Shared desk";
 
 /// While an application records a stream, a second sender, garbage of every kind and floods come to the group of
 /// another one, descriptions lie, announcements are forged, mutated and deleted by strangers, PTP is mutated and sent
-/// in the leader's name, strangers ask our server of RTSP nonsense, DNS-SD names what is not there, and servers of HTTP and RTSP that answer nonsense. The
-/// recording is whole, everything lives and stays small, and every stream says what it suffers.
+/// in the leader's name, strangers ask our server of RTSP nonsense, and DNS-SD names what is not there, and servers of
+/// HTTP and RTSP that answer nonsense. The recording is whole, everything lives and stays small, who asks our server
+/// properly is answered, and every stream says what it suffers.
 pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (leader, stage) = (studio.host("leader")?, studio.host("stage")?);
     let (villain, computer) = (studio.host("villain")?, studio.host("computer")?);

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use wireloom_clock_page::LineState;
 
-use crate::agent::Agent;
+use crate::agent::{self, Agent};
 use crate::clock::Clock;
 use crate::oat_device::OatDevice;
 use crate::peers::RtpStream;
@@ -53,7 +53,12 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     let (_player, player) = graph.player(products, "player", &RtpStream::standard(1, 2).code())?;
     graph.link(&player, &node)?;
     let matched = mixer.play_exactly("In 1-2", FRAMES, TRIES, || agent.process.is_alive())?.matched;
-    // What this computer sends to it outlives the agent.
+    // What this computer sends to it outlives the agent, and stays the same: whatever a stall may have covered.
+    let sent = || {
+        Ok::<_, anyhow::Error>(agent::ask(&computer, products, &["show", INPUT])?["stream"]["legs"].clone())
+    };
+    let before = sent()?;
+    ensure!(before.as_array().is_some_and(|legs| legs.len() == 1), "it is sent to {before}");
     let mut old = Some(agent);
     let mut successor = None;
     let lives = || match old.take() {
@@ -66,6 +71,8 @@ pub fn run(studio: &mut Studio, products: &Products) -> anyhow::Result<String> {
     };
     let beyond = mixer.play_exactly("In 1-2", FRAMES, TRIES, lives)?.matched;
     let mut agent = successor.context("it was started")?;
+    let after = sent()?;
+    ensure!(after == before, "it was sent to {before}, and is now to {after}");
     for ((from, _), (to, _)) in player.outputs.iter().zip(&node.inputs) {
         computer.run("pw-link", ["-d", &from.to_string(), &to.to_string()])?;
     }
