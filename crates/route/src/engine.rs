@@ -212,10 +212,11 @@ impl Engine {
         self.intents.keys().any(|pair| pair.input.device == *id || pair.output.device == *id)
     }
 
-    /// Whether this computer has to send to the receiver `id`.
+    /// Whether this computer has to send to the receiver `id`, or may have to, as what that plays was not read yet.
     pub fn is_fed(&self, id: &DeviceId) -> bool {
-        let plays = self.receivers.get(id).is_some_and(|receiver| {
-            let seen = receiver.seen.iter().flatten().any(|(_, (source, _))| *source == Source::ThisComputer);
+        let plays = self.receivers.get(id).is_none_or(|receiver| {
+            let is_ours = |(source, _): &(Source, bool)| *source == Source::ThisComputer;
+            let seen = receiver.seen.as_ref().is_none_or(|seen| seen.values().any(is_ours));
             seen || receiver.doubt.values().flatten().any(|source| *source == Source::ThisComputer)
         });
         plays || self.wants(id).iter().any(|(_, source, _)| *source == Source::ThisComputer)

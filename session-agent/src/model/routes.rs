@@ -23,7 +23,7 @@ pub use devices::device_of;
 pub use links::{GraphObject, LinkOp};
 
 use super::Model;
-use crate::executor::Order;
+use crate::executor::{Order, Receiver};
 use crate::stamp::Stamped;
 use crate::time::Now;
 
@@ -31,7 +31,8 @@ use crate::time::Now;
 #[derive(Debug, Default)]
 pub struct Routes {
     pub(super) engine: Engine,
-    receivers: Stamped<BTreeMap<String, receivers::Remote>>,
+    /// Receivers that protocol tasks control.
+    receivers: Stamped<BTreeMap<String, Receiver>>,
     orders: VecDeque<Order>,
     graph: links::GraphMap,
     /// Virtual links as the module keeps them, by the id of their pair.

@@ -97,7 +97,7 @@ impl Model {
 
     /// How stream `id` is told what to play, when it is a receiver.
     pub(in super::super) fn control_of(&self, id: &str) -> Option<Control> {
-        let facts = &self.routes.receivers.get(id)?.facts;
+        let facts = self.routes.receivers.get(id)?;
         Some(Control { epoch: facts.epoch, takes: facts.takes, batch: facts.batch })
     }
 }

@@ -20,14 +20,6 @@ use crate::time::Now;
 /// Receivers beyond these are not taken: names come from the network.
 const MAX_RECEIVERS: usize = 1024;
 
-/// A receiver that a protocol task controls.
-#[derive(Debug)]
-pub struct Remote {
-    pub facts: Receiver,
-    /// What it plays was told since it appeared.
-    is_read: bool,
-}
-
 /// What a receiver is to be told of what this computer sends to it.
 struct SlotText {
     interface: String,
@@ -51,11 +43,8 @@ impl Model {
                 }
             }
             Told::Plays { id, inputs } => {
-                let Some(remote) = self.routes.receivers.get(&id) else { return };
-                if !remote.is_read
-                    && let Some(remote) = self.routes.receivers.get_mut(&id)
-                {
-                    remote.is_read = true;
+                if !self.routes.receivers.contains_key(&id) {
+                    return;
                 }
                 self.tell_devices(now);
                 let device = receiver_id(&id);
@@ -80,7 +69,6 @@ impl Model {
             return;
         }
         let arrival = self.arrival();
-        let is_read = self.routes.receivers.get(&facts.id).is_some_and(|before| before.is_read);
         let name = for_display(&facts.name);
         let stream = self
             .streams
@@ -101,7 +89,7 @@ impl Model {
         {
             fit(slot, &facts);
         }
-        self.routes.receivers.insert(id.clone(), Remote { facts, is_read });
+        self.routes.receivers.insert(id.clone(), facts);
         self.show_slot(&id);
         self.tell_devices(now);
     }
@@ -137,7 +125,7 @@ impl Model {
     pub(super) fn order(&mut self, now: Now, command: Command) {
         let id = command.changes.first().and_then(|change| stream_id(change.receiver())).map(str::to_owned);
         let Some((id, protocol)) =
-            id.and_then(|id| Some((id.clone(), self.routes.receivers.get(&id)?.facts.protocol)))
+            id.and_then(|id| Some((id.clone(), self.routes.receivers.get(&id)?.protocol)))
         else {
             let gone = Outcome::Failed("It has just left.".to_owned());
             return self.routes.engine.handle_result(now.mono, command.id, all(&command, &gone));
@@ -177,9 +165,9 @@ impl Model {
     /// The description of what this computer sends to `receiver`, a multicast stream for it alone. Whoever asks for it
     /// tells it the receiver.
     fn take_slot(&mut self, now: Now, receiver: &str) -> Result<Arc<str>, String> {
-        let remote = self.routes.receivers.get(receiver).ok_or("It has just left.")?;
+        let facts = self.routes.receivers.get(receiver).ok_or("It has just left.")?;
         if !self.saved.slots.contains_key(receiver) {
-            let facts = remote.facts.clone();
+            let facts = facts.clone();
             let address = self.free_address().map_err(|why| format!("{why}."))?;
             let session_id = self.free_session_id();
             if self.saved.slots.len() >= MAX_RECEIVERS {
@@ -218,8 +206,7 @@ impl Model {
 
     /// What this computer sends to `receiver` leaves by the interface in whose network that is, or else by the first.
     pub(super) fn way_to(&self, receiver: &str) -> Option<WayOut> {
-        let address =
-            self.routes.receivers.get(receiver).and_then(|remote| remote.facts.address.parse().ok());
+        let address = self.routes.receivers.get(receiver).and_then(|facts| facts.address.parse().ok());
         let ways = self.ways_out();
         let there = ways.iter().find(|(facts, _)| address.is_some_and(|address| facts.reaches(address)));
         there.or(ways.first()).cloned()
@@ -290,10 +277,7 @@ impl Model {
 
     /// Gives back slots that nobody listens to; those of receivers that are away stay until it is known what they play.
     pub(super) fn free_slots(&mut self, now: Now) {
-        let is_unused = |id: &&String| {
-            self.routes.receivers.get(*id).is_some_and(|remote| remote.is_read)
-                && !self.routes.engine.is_fed(&receiver_id(id))
-        };
+        let is_unused = |id: &&String| !self.routes.engine.is_fed(&receiver_id(id));
         let unused: Vec<_> = self.saved.slots.keys().filter(is_unused).cloned().collect();
         for id in unused {
             self.saved.slots.remove(&id);
